@@ -160,6 +160,11 @@ impl<'a> Recovery<'a> {
         self.remark(name, CheckResult::Failed, Reason::VariableMalformed, message);
     }
 
+    fn unreadable(&mut self, name: &str) {
+        let message = format!("{name} is not text in UTF-8, so its value was not read. Store it as such.");
+        self.remark(name, CheckResult::Failed, Reason::VariableMalformed, message);
+    }
+
     /// Records what a person should know.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
@@ -178,6 +183,7 @@ impl<'a> Recovery<'a> {
                 }
             };
             self.lose(setting.name, why);
+            self.unreadable(setting.name);
             return None;
         };
         Some((setting.name, value.expose()))
@@ -219,6 +225,7 @@ impl<'a> Recovery<'a> {
                     setting.name,
                     "its value is known in the running container only, or could not be read",
                 );
+                self.unreadable(setting.name);
                 return None;
             }
         };

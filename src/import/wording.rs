@@ -7,11 +7,13 @@ use crate::{engine::Env, workloads::AUTHORITIES};
 pub(super) struct Wording(Vec<(String, String)>);
 
 /// What only a resource can ask for, and the host of a server whose own host is not known.
-const FIXED: [(&str, &str); 2] = [
+const FIXED: [(&str, &str); 4] = [
     (
         "Not run, since spec.checks.redirectURI is not true.",
         "Not run, since only an OidcProvider with checks.redirectURI asks for it.",
     ),
+    (", and turn spec.checks.clientCredentials off if it works", ""),
+    ("The referenced values are clean", "The secret values are clean"),
     ("https://host.invalid", "https://<HOST>"),
 ];
 

@@ -297,6 +297,24 @@ mod tests {
         assert_eq!(lookups.make("b", async { Ok(1) }).await.unwrap(), 1);
     }
 
+    #[test]
+    fn a_proxy_is_asked_only_if_every_known_address_is_allowed() {
+        let policy = EgressPolicy::Enforced { allowed: Vec::new(), api_server: Vec::new() };
+        let server = Endpoint { host: Host::parse("login.example.com").unwrap(), port: 443 };
+        let [good, bad] =
+            ["192.0.2.1:443", "169.254.169.254:443"].map(|it| it.parse::<SocketAddr>().unwrap());
+        assert_eq!(permit(&policy, &server, vec![good, bad]), Ok(vec![good]), "the operator chooses itself");
+        assert_eq!(permit_all(&policy, &server, &[good]), Ok(()));
+        let problem = permit_all(&policy, &server, &[good, bad]).unwrap_err();
+        assert_eq!(problem.reason, Reason::EgressDenied);
+        assert!(
+            problem.message.contains("login.example.com leads to 169.254.169.254"),
+            "{}",
+            problem.message
+        );
+        assert_eq!(permit_name(&policy, &server), Ok(()));
+    }
+
     #[tokio::test]
     async fn names_what_refused() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,7 +5,7 @@
 //! it never becomes ready, so that no Service sends it traffic; it has a controller, so that no ReplicaSet or
 //! StatefulSet adopts it; it has no token, no right beyond the standard `restricted`, and an end.
 
-mod seat;
+mod place;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,13 +21,16 @@ use k8s_openapi::{
     },
 };
 
-use self::seat::Seat;
+use self::place::ServerPlace;
+use crate::api::GROUP;
 
 /// The container that checks.
 pub const PROBE_CONTAINER: &str = "check";
 
 /// The condition that the pod would have to have to become ready. Nobody sets it.
-const READINESS_GATE: &str = "auth.wandb.com/never-ready";
+fn readiness_gate() -> PodReadinessGate {
+    PodReadinessGate { condition_type: format!("{GROUP}/never-ready") }
+}
 
 /// Where Kubernetes looks for the verdict.
 const TERMINATION_MESSAGE: &str = "/dev/termination-log";
@@ -67,10 +70,10 @@ impl ProbePod<'_> {
     /// The pod. It runs in the place of the server, apart from what `restricted` forbids (such as the node's own
     /// network), and apart from wishes of the server to be away from other pods, which could keep it from any node.
     pub fn build(&self) -> Pod {
-        let seat = Seat::of(self.template, self.container);
-        let Seat { labels, annotations, spec, variables, sources, mut volumes, mut mounts } = seat;
+        let place = ServerPlace::of(self.template, self.container);
+        let ServerPlace { labels, annotations, spec, variables, sources, mut volumes, mut mounts } = place;
         if let Some(path) = self.authorities {
-            let (volume, mount) = seat::authorities(self.values, path);
+            let (volume, mount) = place::authorities(self.values, path);
             mounts.retain(|other| other.mount_path != mount.mount_path);
             volumes.retain(|volume| mounts.iter().any(|mount| mount.name == volume.name));
             volumes.push(volume);
@@ -117,7 +120,7 @@ impl ProbePod<'_> {
                 volumes: some(volumes),
                 image_pull_secrets: some(pull_secrets.collect()),
                 automount_service_account_token: Some(false),
-                readiness_gates: Some(vec![PodReadinessGate { condition_type: READINESS_GATE.to_owned() }]),
+                readiness_gates: Some(vec![readiness_gate()]),
                 restart_policy: Some("Never".to_owned()),
                 active_deadline_seconds: i64::try_from(self.deadline.as_secs().max(1)).ok(),
                 termination_grace_period_seconds: Some(1),

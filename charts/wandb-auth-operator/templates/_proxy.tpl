@@ -13,6 +13,12 @@ whatever else reads them.
 {{- range $variable, $prefix := dict "HTTP_PROXY" "httpProxy" "HTTPS_PROXY" "httpsProxy" -}}
 {{- $url := get $proxy $prefix -}}
 {{- $key := ternary (get $proxy.secretRef (printf "%sKey" $prefix)) "" (ne $proxy.secretRef.name "") -}}
+{{- if contains "@" $url -}}
+{{- fail (printf "proxy.%s has credentials, which everybody could read who may read the Deployment: put the whole URL into a Secret, and name that in proxy.secretRef" $prefix) -}}
+{{- end -}}
+{{- if and $url (not (regexMatch "^https?://[^/[:space:]]+/?$" $url)) -}}
+{{- fail (printf "proxy.%s must be a URL such as http://proxy.example.com:3128" $prefix) -}}
+{{- end -}}
 {{- if and $url $key -}}
 {{- fail (printf "proxy.%s and proxy.secretRef.%sKey both name a proxy: set one of the two to \"\"" $prefix $prefix) -}}
 {{- end -}}

@@ -86,10 +86,7 @@ impl ServerAuthorities {
             text.as_ref().map_or(0, |text| text.matches("-----BEGIN CERTIFICATE-----").count())
         };
         let (system, added) = (self.system.count(), count(&self.for_directory));
-        match added {
-            0 => format!("The system has {system} authorities; none was added."),
-            added => format!("The system has {system} authorities; {added} were added to them."),
-        }
+        format!("Trusted are {system} authorities of the system, and {added} that were added to the image.")
     }
 }
 
@@ -193,7 +190,7 @@ mod tests {
         let calm = read(&server(&[]), "", "").finding();
         assert_eq!(
             (calm.reason, calm.message.as_str()),
-            (Reason::Passed, "The system has 0 authorities; none was added.")
+            (Reason::Passed, "Trusted are 0 authorities of the system, and 0 that were added to the image.")
         );
     }
 }

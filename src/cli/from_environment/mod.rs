@@ -34,23 +34,23 @@ pub struct EnvironmentArgs {
     from_environment: bool,
 
     /// With --from-environment: file with the variables, in the format of docker's --env-file or of /proc/PID/environ, instead of this process's own.
-    #[arg(long, value_name = "FILE", requires = "from_environment")]
+    #[arg(long, value_name = "FILE", requires = "from_environment", conflicts_with = "files")]
     env_file: Option<PathBuf>,
 
     /// With --from-environment: directory below which the server's files are; its certificate authorities are read there [default: /].
-    #[arg(long, value_name = "DIR", requires = "from_environment")]
+    #[arg(long, value_name = "DIR", requires = "from_environment", conflicts_with = "files")]
     root: Option<PathBuf>,
 
     /// With --from-environment: the URL at which people open W&B, where the variables do not have it.
-    #[arg(long, value_name = "URL", requires = "from_environment")]
+    #[arg(long, value_name = "URL", requires = "from_environment", conflicts_with = "files")]
     host: Option<String>,
 
     /// With --from-environment: the issuer whose tokens the server accepts, which no variable has.
-    #[arg(long, value_name = "URL", requires = "from_environment")]
+    #[arg(long, value_name = "URL", requires = "from_environment", conflicts_with = "files")]
     jwt_issuer: Option<String>,
 
     /// With --from-environment: write the verdict to this file, too, as short as the termination message of a container must be.
-    #[arg(long, value_name = "FILE", requires = "from_environment")]
+    #[arg(long, value_name = "FILE", requires = "from_environment", conflicts_with = "files")]
     termination_message: Option<PathBuf>,
 }
 
@@ -78,6 +78,8 @@ impl EnvironmentArgs {
             value.map(Sensitive::expose).unwrap_or_default().to_owned()
         };
         let root = self.root.clone().unwrap_or_else(|| PathBuf::from("/"));
+        fs::read_dir(&root)
+            .with_context(|| format!("cannot read the directory {} (--root)", root.display()))?;
         let settings = RootSettings { file: text("SSL_CERT_FILE"), directories: text("SSL_CERT_DIR"), root };
         let authorities = ServerAuthorities::read(&settings);
         let texts = variables.iter().filter_map(|(name, variable)| {

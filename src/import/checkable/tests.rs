@@ -162,3 +162,21 @@ fn a_secret_is_in_no_message() {
     assert!(report.iter().all(|finding| !finding.message.contains(secret)));
     assert_eq!(report.last().unwrap().message, "It is [redacted].");
 }
+
+/// Nothing that counts is passed over in silence.
+#[test]
+fn a_value_that_is_no_text_is_told() {
+    for (name, has_plan) in
+        [("LDAP_ADDRESS", false), ("LDAP_BASE_DN", true), ("LDAP_TLS_ENABLE", true), ("LDAP_BIND_PW", true)]
+    {
+        let variables = changed(&DIRECTORY, &[("LDAP_BIND_DN", "cn=w,dc=example,dc=org"), (name, "x")]);
+        let mut found = environment(&variables);
+        found.variables.get_mut(name).unwrap().value = None;
+        let settings = checkable::<LdapConfig>(&found, None, &Trust::empty()).unwrap();
+        assert_eq!(settings.plan.is_some(), has_plan, "{name}");
+        let told = settings.report(Vec::new());
+        let check = CheckName::Variable(name.into());
+        let told = told.iter().find(|finding| finding.name == check).unwrap();
+        assert_eq!((told.result, told.reason), (CheckResult::Failed, Reason::VariableMalformed), "{name}");
+    }
+}

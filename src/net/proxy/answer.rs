@@ -20,6 +20,11 @@ pub(super) fn unreached(proxy: &Proxy, Problem { reason, message }: Problem) -> 
     Problem::new(reason, format!("The proxy {proxy} is not reached. {message}"))
 }
 
+/// The proxy breaks off, or does not keep to HTTP.
+pub(super) fn broken(Problem { reason, message }: Problem) -> Problem {
+    Problem::new(reason, message.replace("the server's own log", "the proxy's log"))
+}
+
 /// TLS with the proxy itself does not come about.
 pub(super) fn unsecured(proxy: &Proxy, Problem { reason, message }: Problem) -> Problem {
     let seen = message.split_once(". ").map_or(message.as_str(), |(seen, _)| seen).trim_end_matches('.');

@@ -5,6 +5,7 @@
 //! who gets the proxy's credentials.
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http_body_util::Empty;
 use hyper::{
     Method, Request, StatusCode,
@@ -24,7 +25,8 @@ use crate::{
         http::{USER_AGENT, spoilt, transport_problem},
         names::Names,
     },
-    problem::Problem,
+    problem::{Problem, quote},
+    sensitive::Sensitive,
 };
 
 impl Network {
@@ -63,7 +65,7 @@ pub(crate) fn usable(proxy: &Proxy) -> Result<Endpoint, Problem> {
     if proxy.protocol().is_none() {
         return not_usable(format!(
             "The operator cannot use the proxy {proxy}: it speaks with proxies by HTTP and not by {}. Name a proxy whose URL begins with http:// or https://.",
-            crate::problem::quote(proxy.scheme()),
+            quote(proxy.scheme()),
         ));
     }
     match proxy.endpoint() {
@@ -96,11 +98,12 @@ pub(crate) async fn tunnel(
     proxy: &Proxy,
     server: &Endpoint,
 ) -> Result<Box<dyn Duplex>, Problem> {
-    let who = format!("The proxy {proxy}");
-    let failed = |error: &hyper::Error| transport_problem(&who, error);
+    let failed =
+        |error: &hyper::Error| answer::broken(transport_problem(&format!("The proxy {proxy}"), error));
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
     let request = request(proxy, server)?;
-    let mut connection = std::pin::pin!(connection.with_upgrades());
+    // It may end together with the answer, and must not be polled after that.
+    let mut connection = std::pin::pin!(connection.with_upgrades().fuse());
     let answer = {
         let broken = async {
             match connection.as_mut().await {
@@ -140,7 +143,7 @@ fn request(proxy: &Proxy, server: &Endpoint) -> Result<Request<Empty<Bytes>>, Pr
 }
 
 /// The value of a header that is not shown anywhere.
-fn header_value(text: &crate::sensitive::Sensitive) -> Result<HeaderValue, Problem> {
+fn header_value(text: &Sensitive) -> Result<HeaderValue, Problem> {
     let mut value = HeaderValue::from_str(text.expose()).map_err(|_| {
         Problem::new(
             Reason::ProxyNotUsable,

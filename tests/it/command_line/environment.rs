@@ -221,8 +221,13 @@ fn what_is_missing_keeps_nothing_else_from_being_checked() -> Result<()> {
 
 #[test]
 fn an_environment_without_sign_in_says_what_to_do() -> Result<()> {
-    assert_snapshot!("nothing", Directory::with(&[])?.variable("MYSQL", "x").call(COMMAND)?);
-    let misspelt = Directory::with(&[])?.variable("LDAP_ADRESS", "ldaps://ldap.example.com").call(COMMAND)?;
+    let empty = Directory::with(&[("root/etc/hostname", "x")])?.variable("MYSQL", "x");
+    assert_snapshot!("nothing", empty.call(COMMAND)?);
+    let nowhere = Directory::with(&[])?.call("check --from-environment --root nowhere")?;
+    assert!(nowhere.code == 2 && nowhere.stderr.contains("--root"), "{nowhere}");
+    let misspelt = Directory::with(&[])?
+        .variable("LDAP_ADRESS", "ldaps://a.example")
+        .call("check --from-environment")?;
     assert!(misspelt.stderr.contains("Was LDAP_ADDRESS meant?"), "{misspelt}");
     assert_eq!(misspelt.code, 2);
     Ok(())
@@ -281,7 +286,7 @@ fn a_container_leaves_its_verdict_in_its_termination_message() -> Result<()> {
         }
     }
     let nothing = Directory::with(&[("message", &"x".repeat(9000))])?;
-    assert_eq!(nothing.call(&format!("{COMMAND} --termination-message message"))?.code, 2);
+    assert_eq!(nothing.call("check --from-environment --termination-message message")?.code, 2);
     assert!(read(&nothing)?.obstacle.context("it says why")?.contains("no sign-in variables"));
     Ok(())
 }

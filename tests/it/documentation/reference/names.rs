@@ -89,7 +89,7 @@ fn checks_are_up_to_date() -> Result<()> {
         "# Checks\n\n{NOTE}The checks of `status.checks`, in the order in which a run makes them. A failed check skips those that \
          depend on it. A warning holds nothing back.\n\n\
          - A check that sends a password that a directory may count is not repeated after a refusal: {}.\n\
-         - These look at the target, and so are not made by the command `check`: {}.\n\n{tables}",
+         - These look at the target, and so are not made by the command `check` on files: {}.\n\n{tables}",
         password.join(", "),
         target.join(", ")
     );

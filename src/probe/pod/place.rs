@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 use crate::{import::HOST, values::CA_FILE, workloads::AUTHORITIES};
 
 /// The parts of a server's pod template that decide what a connection meets.
-pub(super) struct Seat {
+pub(super) struct ServerPlace {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) spec: PodSpec,
@@ -51,7 +51,7 @@ const OF_CONNECTIONS: [&str; 7] =
 /// Where W&B's legacy chart mounts the authority of the directory.
 const OF_DIRECTORY: &str = "/var/run/secrets/wandb.ai/ldap";
 
-impl Seat {
+impl ServerPlace {
     pub(super) fn of(template: &PodTemplateSpec, container: Option<&str>) -> Self {
         let metadata = template.metadata.clone().unwrap_or_default();
         let mut labels = metadata.labels.unwrap_or_default();
