@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{net::CaBundle, sensitive::Sensitive};
+use crate::{net::CaBundle, sensitive::Sensitive, text::Text};
 
 /// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split
 /// services).
@@ -49,13 +49,13 @@ impl Env {
 #[derive(Clone, Default, PartialEq)]
 pub struct Values {
     /// Several places keep the same ones.
-    entries: Arc<BTreeMap<String, Sensitive>>,
+    entries: Arc<BTreeMap<Text, Sensitive>>,
     record: Option<String>,
 }
 
 impl Values {
     fn insert(&mut self, name: &str, value: Sensitive) {
-        Arc::make_mut(&mut self.entries).insert(name.to_owned(), value);
+        Arc::make_mut(&mut self.entries).insert(name.into(), value);
     }
 
     /// Sets a setting under each of its names.
@@ -110,12 +110,13 @@ impl Values {
 
     /// Every name and value, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Sensitive)> {
-        self.entries.iter().map(|(name, value)| (name.as_str(), value))
+        self.entries.iter().map(|(name, value)| (&**name, value))
     }
 }
 
 impl FromIterator<(String, Sensitive)> for Values {
     fn from_iter<T: IntoIterator<Item = (String, Sensitive)>>(entries: T) -> Self {
-        Self { entries: Arc::new(entries.into_iter().collect()), record: None }
+        let entries = entries.into_iter().map(|(name, value)| (name.into(), value));
+        Self { entries: Arc::new(entries.collect()), record: None }
     }
 }

@@ -40,7 +40,8 @@ const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
 
 /// What is remembered of every resource of a kind.
 pub struct ResourceCache<K: Kind> {
-    entries: Mutex<HashMap<(String, String), CacheEntry<K>>>,
+    /// In boxes: a map has room for nearly twice as many as there are.
+    entries: Mutex<HashMap<(String, String), Box<CacheEntry<K>>>>,
 }
 
 impl<K: Kind> Default for ResourceCache<K> {
@@ -369,14 +370,14 @@ impl<K: Kind> ResourceCache<K> {
         let uid = object.uid().unwrap_or_default();
         let mut entries = self.entries();
         let key = (object.namespace().unwrap_or_default(), object.name_any());
-        let entry = entries.entry(key).or_insert_with(|| CacheEntry::new(uid.clone()));
+        let entry = entries.entry(key).or_insert_with(|| Box::new(CacheEntry::new(uid.clone())));
         if entry.uid != uid {
-            *entry = CacheEntry::new(uid);
+            **entry = CacheEntry::new(uid);
         }
         act(entry)
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), CacheEntry<K>>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), Box<CacheEntry<K>>>> {
         // Entries are replaced as a whole, so a panic elsewhere cannot leave one half changed.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -125,13 +125,9 @@ impl<K: Kind> Context<K> {
         }
         let namespace = object.namespace().unwrap_or_default();
         if let Some(claimant) = Contender::of(object) {
-            let beside: Vec<_> = self
-                .registry
-                .beside(&namespace, &claimant)
-                .iter()
-                .map(|other| Contender::clone(other))
-                .collect();
-            self.registry.wake(&namespace, precedence::partners(&claimant, &beside));
+            let beside = self.registry.beside(&namespace, &claimant);
+            let others = beside.iter().map(|other| &**other);
+            self.registry.wake(&namespace, precedence::partners(&claimant, others));
         }
     }
 

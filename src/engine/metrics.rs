@@ -29,9 +29,9 @@ use prometheus_client::{
 };
 
 use self::process::Process;
-use super::{Finding, Findings, Kind, MetricTimestamps};
+use super::{Finding, Findings, Kind, MetricTimestamps, status::conditions::is_ready};
 use crate::{
-    api::{CheckName, ConditionType, Status, names::EventReason},
+    api::{CheckName, Status, names::EventReason},
     api_server::Requests,
 };
 
@@ -307,12 +307,8 @@ impl Metrics {
 
     /// Records the status at the end of a run, and the times of its details.
     pub fn settled<K: Kind>(&self, object: &K, status: &Status, metric_timestamps: MetricTimestamps) {
-        let ready = status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == ConditionType::Ready.as_str() && condition.status == "True");
         let resource = labels(object);
-        self.ready.get_or_create(&resource).set(i64::from(ready));
+        self.ready.get_or_create(&resource).set(i64::from(is_ready(status)));
         self.suspended.get_or_create(&resource).set(i64::from(object.common().suspend));
         self.warnings.get_or_create(&resource).set(status.warnings.unwrap_or_default().into());
         set(&self.token_expiration, &resource, metric_timestamps.token_expiration);

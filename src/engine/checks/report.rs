@@ -11,6 +11,7 @@ use crate::{
     net::ServerCertificate,
     problem::Problem,
     sensitive::{Redactor, Sensitive},
+    text::Text,
 };
 
 /// The outcome of a check that did not fail.
@@ -57,7 +58,7 @@ pub struct Finding {
     /// The reason, one word for programs.
     pub reason: Reason,
     /// What was seen, what was expected, and what to do next.
-    pub message: String,
+    pub message: Text,
     /// How long the check took.
     pub duration: Duration,
 }
@@ -69,7 +70,7 @@ impl Finding {
             Some(reason) => (CheckResult::Warning, reason),
             None => (CheckResult::Passed, Reason::Passed),
         };
-        Self { name, result, reason, message: checked.message, duration: Duration::ZERO }
+        Self { name, result, reason, message: checked.message.into(), duration: Duration::ZERO }
     }
 
     /// What a failure says of the account's credentials, if this check sent them.
@@ -81,9 +82,9 @@ impl Finding {
     /// The finding as `status.checks` carries it.
     pub fn status(&self) -> CheckStatus {
         CheckStatus {
-            name: self.name.to_string(),
+            name: self.name.to_string().into(),
             result: self.result,
-            reason: self.reason.to_string(),
+            reason: self.reason.as_str().into(),
             message: self.message.clone(),
         }
     }
@@ -264,10 +265,10 @@ impl Report {
             .running
             .take_if(|(running, _)| *running == name)
             .map_or(Duration::ZERO, |(_, started)| started.elapsed());
-        let mut finding = Finding { name, result, reason, message: self.redactor.redact(message), duration };
+        let mut finding = Finding { name, result, reason, message: self.redactor.redact(message).into(), duration };
         let answer = finding.credentials_answer(self.account);
         if let Some(advice) = advice(&finding, answer, self.repetition) {
-            finding.message = format!("{} {advice}", finding.message);
+            finding.message = format!("{} {advice}", finding.message).into();
         }
         self.findings.push(finding);
     }
@@ -342,7 +343,7 @@ fn not_reached(name: CheckName, culprit: &str) -> Finding {
         name,
         result: CheckResult::Skipped,
         reason: Reason::NotReached,
-        message: format!("Not run, since {culprit} failed."),
+        message: format!("Not run, since {culprit} failed.").into(),
         duration: Duration::ZERO,
     }
 }
@@ -466,7 +467,7 @@ mod tests {
             let mut report = report;
             report.record::<()>(CheckName::Bind, Err(Problem::new(reason, "No.")));
             let findings = report.finish();
-            (findings.credentials_answer(), findings.list[0].message.clone())
+            (findings.credentials_answer(), findings.list[0].message.to_string())
         };
         for (reason, answer, words) in [
             (Reason::InvalidCredentials, CredentialsAnswer::Refused, "does not try it again until"),
@@ -502,7 +503,7 @@ mod tests {
             let report = Report::new(vec![CheckName::Bind], Redactor::default());
             let mut report = report.on_behalf_of(account).repeated(Repetition::Never);
             report.record::<()>(CheckName::Bind, Err(Problem::new(reason, "No.")));
-            report.finish().list[0].message.clone()
+            report.finish().list[0].message.to_string()
         };
         for reason in [Reason::InvalidCredentials, Reason::ServerUnavailable, Reason::RateLimited] {
             assert_eq!(message(Account::Named, reason), "No.", "{reason}");

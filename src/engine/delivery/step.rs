@@ -128,9 +128,9 @@ impl<K: Kind> DeliveryRun<'_, K> {
         used_numbers: &mut BTreeSet<u64>,
     ) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
-        let all = revisions::list(client, self.object).await?;
+        let all = revisions::list(self.context, self.object).await?;
         let standing = seen.standing(&self.owner);
-        let unlisted = revisions::look_up(client, self.object, self.target, &standing.numbers, &all).await?;
+        let unlisted = revisions::look_up(self.context, self.object, self.target, &standing.numbers, &all).await?;
         if !unlisted.foreign.is_empty() || !unlisted.mended.is_empty() {
             used_numbers.extend(&unlisted.foreign);
             self.owner = self.owner.clone().excluding(unlisted.foreign);
@@ -164,7 +164,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             DeliveryStep::Nothing => Ok(Some(nothing())),
             DeliveryStep::Create(number) => self.create(&seen, &here, &standing, number, used_numbers).await,
             DeliveryStep::Mark(revision, mark) => {
-                revisions::mark(client, self.object, revision, &mark).await?;
+                revisions::mark(self.context, self.object, revision, &mark).await?;
                 Ok(None)
             }
             DeliveryStep::Stay(stranded) => Ok(Some(Delivered {
@@ -292,8 +292,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
         used_numbers: &mut BTreeSet<u64>,
     ) -> Result<(), DeliveryError> {
         let number = blueprint.number;
-        let client = &self.context.client;
-        if revisions::create(client, self.object, blueprint, self.now).await? == RevisionCreation::Taken {
+        let created = revisions::create(self.context, self.object, blueprint, self.now).await?;
+        if created == RevisionCreation::Taken {
             used_numbers.insert(number);
         }
         Ok(())
@@ -387,7 +387,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             self.context.memory.saw(self.object, sightings);
             match desired.judge(rollout, here, attempt) {
                 Judgement::Mark(revision, mark) => {
-                    revisions::mark(client, self.object, revision, &mark).await?;
+                    revisions::mark(self.context, self.object, revision, &mark).await?;
                     return Ok(None);
                 }
                 Judgement::Return { to, evidence } => {
@@ -451,7 +451,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 desired.back(Some(to), evidence, &view.attempt)
             }
         };
-        revisions::mark(client, self.object, revision, &mark).await?;
+        revisions::mark(self.context, self.object, revision, &mark).await?;
         Ok(())
     }
 
@@ -552,7 +552,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         used.extend(desired.number);
         used.extend(proven_before(here, desired.newest));
         for revision in here.iter().rev().skip(KEPT).filter(|revision| !used.contains(&revision.number)) {
-            revisions::delete(client, self.object, revision).await?;
+            revisions::delete(self.context, self.object, revision).await?;
         }
         Ok(())
     }

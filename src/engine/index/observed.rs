@@ -33,6 +33,11 @@ impl Observed {
         set(&mut self.versions, object, version);
     }
 
+    /// Forgets the versions of the objects for which this is false.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&ObjectKey) -> bool) {
+        self.versions.retain(|(object, _)| is_kept(object));
+    }
+
     /// A run begins.
     pub(super) fn run_began(&mut self) {
         self.runs = self.runs.saturating_add(1);
@@ -51,6 +56,12 @@ impl Observed {
     /// Forgets what another resource of the same name knew.
     pub(super) fn forget_versions(&mut self) {
         self.versions.clear();
+    }
+
+    /// How many objects are known.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.versions.len()
     }
 
     fn version(&self, object: &ObjectKey) -> Option<&ObjectVersion> {

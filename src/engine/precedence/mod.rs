@@ -303,9 +303,12 @@ pub fn leader<'a>(claimant: &'a Contender, others: &'a [Contender]) -> &'a Conte
 }
 
 /// The others whose values are joined with this one's, the oldest first.
-pub fn partners<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
+pub fn partners<'a>(
+    claimant: &Contender,
+    others: impl IntoIterator<Item = &'a Contender>,
+) -> Vec<&'a Contender> {
     let mut partners: Vec<_> = others
-        .iter()
+        .into_iter()
         .filter(|other| is_written_together(claimant, other) && !other.is(claimant))
         .filter(|other| other.activity != Activity::Leaving)
         .collect();

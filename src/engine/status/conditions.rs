@@ -267,6 +267,11 @@ pub fn is_suspended(status: &Status) -> bool {
         .is_some_and(|ready| ready.reason == Reason::Suspended.as_str())
 }
 
+/// Whether a status tells that all is as its spec says.
+pub fn is_ready(status: &Status) -> bool {
+    true_reason(status, ConditionType::Ready).is_some()
+}
+
 /// Whether a status tells that no check counts as failed.
 pub fn is_verified(status: &Status) -> bool {
     true_reason(status, ConditionType::Verified).is_some()
@@ -572,7 +577,7 @@ mod tests {
     };
 
     fn finding(result: CheckResult, reason: Reason) -> Finding {
-        let message = "Seen this, expected that; do so.".to_owned();
+        let message = "Seen this, expected that; do so.".into();
         Finding { name: CheckName::Bind, result, reason, message, duration: Duration::from_millis(7) }
     }
 
@@ -770,7 +775,7 @@ mod tests {
         for (name, outcome, publication) in situations() {
             let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
             let conditions = status.conditions.iter().map(|condition| condition.message.clone());
-            let checks = status.checks.iter().map(|check| check.message.clone());
+            let checks = status.checks.iter().map(|check| check.message.to_string());
             let events = transitions(None, &status).into_iter().filter_map(|one| Some(one.notice?.note));
             let told: Vec<_> = conditions.chain(checks).chain(events).collect();
             let sentences =

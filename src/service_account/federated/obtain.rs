@@ -162,7 +162,7 @@ mod tests {
                 Some(_) => CheckResult::Failed,
             },
             reason: failure.unwrap_or(Reason::Passed),
-            message: String::new(),
+            message: "".into(),
             duration: Duration::ZERO,
         };
         vec![

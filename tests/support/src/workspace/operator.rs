@@ -73,7 +73,7 @@ impl Operator {
 
     /// Waits until it says that it has listed its resources.
     pub fn wait_until_ready(&self) -> Result<()> {
-        self.log().wait_for("ready: every resource is listed", PATIENCE)
+        self.log().wait_for("ready: the API server lists every kind", PATIENCE)
     }
 }
 
