@@ -79,11 +79,11 @@ pub struct SecretReference {
 #[serde(rename_all = "camelCase")]
 pub struct ObservedReference {
     /// `Secret` or `ConfigMap`.
-    pub kind: String,
+    pub kind: Text,
     /// Its name.
-    pub name: String,
+    pub name: Text,
     /// Its `metadata.resourceVersion`.
-    pub resource_version: String,
+    pub resource_version: Text,
 }
 
 /// The finding of one check. Carries no times, so that equal findings are equal.

@@ -412,6 +412,26 @@ mod tests {
     }
 
     #[test]
+    fn after_a_restored_backup_a_spec_is_looked_at_anew() {
+        let object = |base_dn: &str| -> LdapConfig {
+            serde_json::from_value(json!({
+                "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+                "metadata": {"name": "corp", "namespace": "team", "uid": "u", "generation": 3},
+                "spec": {"address": "ldaps://ldap.example.com", "baseDN": base_dn},
+            }))
+            .unwrap()
+        };
+        let memory = ResourceCache::default();
+        let lost = memory.spec(&object("dc=lost"));
+        assert!(Arc::ptr_eq(&lost, &memory.spec(&object("dc=lost"))));
+        // Only a list can bring another spec with a generation that was seen, and this is what is done for each.
+        let restored = object("dc=restored");
+        memory.forget_spec(&restored);
+        assert_eq!(*memory.spec(&restored), SpecDigest::of(&restored));
+        assert_ne!(*memory.spec(&restored), *lost);
+    }
+
+    #[test]
     fn a_tug_of_war_ends_with_a_value_in_place() {
         let object: LdapConfig = serde_json::from_value(json!({
             "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",

@@ -636,3 +636,31 @@ async fn update_status<K: Kind>(
     context.publish_events(object, events);
     Ok(Action::requeue(again))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::LdapConfig,
+        engine::{InputsHash, SpecDigest},
+    };
+
+    #[test]
+    fn what_must_be_fresh_is_shared_for_a_second_only() {
+        let object: LdapConfig = serde_json::from_value(json!({
+            "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+            "metadata": {"name": "corp", "namespace": "team", "generation": 1},
+            "spec": {"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org", "checkInterval": "5m"},
+        }))
+        .unwrap();
+        let inputs = CheckedInputs::known(&object, &SpecDigest::of(&object), &BTreeMap::new());
+        let hash = InputsHash::from(1);
+        let question = CheckKey { inputs: hash, spec: hash, recheck: None, dependency_readiness: Vec::new() };
+        let at_most = |age| sharing(&object, None, &question, &inputs, age).freshness.at_most;
+        assert_eq!(at_most(Age::AsScheduled), Duration::from_mins(5));
+        assert_eq!(at_most(Age::Fresh), Duration::from_secs(1));
+        assert!(at_most(Age::Fresh) < FRESH, "they are that fresh when the checks are over");
+    }
+}
