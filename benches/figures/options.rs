@@ -107,6 +107,13 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Whether the program that is measured was built with this benchmark, and without optimization.
+    pub fn is_unoptimized(&self) -> bool {
+        cfg!(debug_assertions) && self.program == built()
+    }
+}
+
 impl Peer {
     fn named() -> Result<Option<Self>> {
         let Some(program) = variable("FIGURES_PEER").map(PathBuf::from) else { return Ok(None) };

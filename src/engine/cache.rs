@@ -63,6 +63,13 @@ struct CacheEntry<K: Kind> {
     rejections: u32,
     /// The values that were published last, and the resource's generation at that time.
     published: Option<(Option<i64>, Values)>,
+    /// What is remembered of its targets, where it has or had one.
+    target: Option<Box<TargetMemory>>,
+}
+
+/// What is remembered of a resource's targets.
+#[derive(Default)]
+struct TargetMemory {
     /// The last attempt to deliver, and when the same was written again.
     delivered: Option<(Attempted, Vec<Instant>)>,
     /// The failures that were seen in the target's pods.
@@ -125,12 +132,12 @@ impl<K: Kind> CacheEntry<K> {
             unwritable: None,
             rejections: 0,
             published: None,
-            delivered: None,
-            sightings: Sightings::default(),
-            leaving: BTreeMap::new(),
-            withdrawing: None,
-            refused_revision: None,
+            target: None,
         }
+    }
+
+    fn target(&mut self) -> &mut TargetMemory {
+        self.target.get_or_insert_default()
     }
 }
 
@@ -280,7 +287,7 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Whether the target may be written again: the same attempt only a limited number of times.
     pub(super) fn may_deliver(&self, object: &K, attempt: &Attempted, repair: Repair, now: Instant) -> bool {
-        self.with(object, |entry| match &entry.delivered {
+        self.with(object, |entry| match &entry.target().delivered {
             Some((last, repairs)) if last == attempt => {
                 let age = |at: &Instant| now.duration_since(*at);
                 let recent = repairs.iter().filter(|at| age(at) < REPAIRS_WITHIN).count();
@@ -301,7 +308,7 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Records a write to the target. Returns whether the same was written before.
     pub(super) fn delivered(&self, object: &K, attempt: Attempted, now: Instant) -> bool {
-        self.with(object, |entry| match &mut entry.delivered {
+        self.with(object, |entry| match &mut entry.target().delivered {
             Some((last, repairs)) if *last == attempt => {
                 repairs.retain(|at| now.duration_since(*at) < REPAIRS_WITHIN);
                 repairs.push(now);
@@ -316,12 +323,12 @@ impl<K: Kind> ResourceCache<K> {
 
     /// What was seen to fail in the target's pods.
     pub(super) fn sightings(&self, object: &K) -> Sightings {
-        self.with(object, |entry| entry.sightings.clone())
+        self.with(object, |entry| entry.target().sightings.clone())
     }
 
     /// Keeps what was seen to fail in the target's pods.
     pub(super) fn saw(&self, object: &K, sightings: Sightings) {
-        self.with(object, |entry| entry.sightings = sightings);
+        self.with(object, |entry| entry.target().sightings = sightings);
     }
 
     /// How long this process has known that the resource leaves this target, or is being deleted.
@@ -332,29 +339,29 @@ impl<K: Kind> ResourceCache<K> {
         now: Instant,
     ) -> Duration {
         self.with(object, |entry| {
-            now.saturating_duration_since(*entry.leaving.entry(target.cloned()).or_insert(now))
+            now.saturating_duration_since(*entry.target().leaving.entry(target.cloned()).or_insert(now))
         })
     }
 
     /// Forgets since when the resource has been leaving this target, now that it has left.
     pub(super) fn left(&self, object: &K, target: &Target) {
-        self.with(object, |entry| entry.leaving.remove(&Some(target.clone())));
+        self.with(object, |entry| entry.target().leaving.remove(&Some(target.clone())));
     }
 
     /// How long this process has been removing the entries of a deleted resource from its target.
     pub(super) fn withdrawing_for(&self, object: &K, now: Instant) -> Duration {
-        self.with(object, |entry| now.saturating_duration_since(*entry.withdrawing.get_or_insert(now)))
+        self.with(object, |entry| now.saturating_duration_since(*entry.target().withdrawing.get_or_insert(now)))
     }
 
     /// Why the values of this revision do not work any more, where a check has found that.
     pub(super) fn refused_revision(&self, object: &K, number: u64) -> Option<String> {
-        let refused = self.with(object, |entry| entry.refused_revision.clone());
+        let refused = self.with(object, |entry| entry.target().refused_revision.clone());
         refused.filter(|(refused, _)| *refused == number).map(|(_, found)| found)
     }
 
     /// Keeps why the values of this revision do not work any more.
     pub(super) fn refuse_revision(&self, object: &K, number: u64, found: String) {
-        self.with(object, |entry| entry.refused_revision = Some((number, found)));
+        self.with(object, |entry| entry.target().refused_revision = Some((number, found)));
     }
 
     /// Forgets a resource that is gone.

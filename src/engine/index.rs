@@ -348,7 +348,7 @@ impl Index {
         if let Some(Resident { entry, observed }) = self.resident(namespace, key)
             && (entry.objects.contains(&object) || entry.makes(&object))
         {
-            observed.observe(object, version);
+            observed.observe(object, version.as_deref());
         }
     }
 
@@ -363,7 +363,7 @@ impl Index {
         if let Some(Resident { entry, observed }) = self.resident(namespace, key) {
             observed.retain(|object| entry.objects.contains(object) || !entry.makes(object));
             for (revision, version) in revisions.into_iter().filter(|(object, _)| entry.makes(object)) {
-                observed.observe(revision, Some(version));
+                observed.observe(revision, Some(&version));
             }
         }
     }
