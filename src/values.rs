@@ -57,7 +57,11 @@ impl Values {
     fn insert(&mut self, name: &str, value: Sensitive) {
         let entries = Arc::make_mut(&mut self.entries);
         match position(entries, name) {
-            Ok(at) => entries.splice(at..=at, [(name.into(), value)]).for_each(drop),
+            Ok(at) => {
+                if let Some((_, known)) = entries.get_mut(at) {
+                    *known = value;
+                }
+            }
             Err(at) => entries.insert(at, (name.into(), value)),
         }
     }
