@@ -156,7 +156,10 @@ mod tests {
         let read: Text = serde_json::from_str("\"one of them\"").unwrap();
         assert!(Arc::ptr_eq(&text.0, &read.0));
         assert_eq!(serde_json::to_string(&text).unwrap(), "\"one of them\"");
-        assert_eq!((format!("{text}"), format!("{text:?}")), ("one of them".into(), "\"one of them\"".into()));
+        assert_eq!(
+            (format!("{text}"), format!("{text:?}")),
+            ("one of them".into(), "\"one of them\"".into())
+        );
     }
 
     #[test]

@@ -130,7 +130,8 @@ fn position(entries: &[(Text, Sensitive)], name: &str) -> Result<usize, usize> {
 
 impl FromIterator<(String, Sensitive)> for Values {
     fn from_iter<T: IntoIterator<Item = (String, Sensitive)>>(entries: T) -> Self {
-        let entries: BTreeMap<Text, _> = entries.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        let entries: BTreeMap<Text, _> =
+            entries.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Self { entries: Arc::new(entries.into_iter().collect()), record: None }
     }
 }
@@ -152,7 +153,8 @@ mod tests {
         assert_eq!(values.setting(SETTING).map(Sensitive::expose), Some("second"));
         assert!(values.get("D").is_none());
         let pairs = [("C", "first"), ("B", "lost"), ("A", "first"), ("B", "second")];
-        let same: Values = pairs.map(|(name, value)| (name.to_owned(), Sensitive::from(value))).into_iter().collect();
+        let same: Values =
+            pairs.map(|(name, value)| (name.to_owned(), Sensitive::from(value))).into_iter().collect();
         assert!(same == values);
         let copy = values.clone();
         values.set_file("E", "new");

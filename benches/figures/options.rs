@@ -105,9 +105,8 @@ impl Options {
         let program = variable("FIGURES_OPERATOR").map_or_else(built, PathBuf::from);
         let other_builds =
             variable("FIGURES_BUILDS").map_or_else(Vec::new, |paths| env::split_paths(&paths).collect());
-        let kinds = variable("FIGURES_KINDS").map_or_else(Vec::new, |kinds| {
-            kinds.split(',').map(|kind| kind.trim().to_owned()).collect()
-        });
+        let kinds = variable("FIGURES_KINDS")
+            .map_or_else(Vec::new, |kinds| kinds.split(',').map(|kind| kind.trim().to_owned()).collect());
         Ok(Self { sizes, figures, kinds, program, other_builds, peer: Peer::named()? })
     }
 }

@@ -350,7 +350,9 @@ impl<K: Kind> ResourceCache<K> {
 
     /// How long this process has been removing the entries of a deleted resource from its target.
     pub(super) fn withdrawing_for(&self, object: &K, now: Instant) -> Duration {
-        self.with(object, |entry| now.saturating_duration_since(*entry.target().withdrawing.get_or_insert(now)))
+        self.with(object, |entry| {
+            now.saturating_duration_since(*entry.target().withdrawing.get_or_insert(now))
+        })
     }
 
     /// Why the values of this revision do not work any more, where a check has found that.

@@ -225,7 +225,8 @@ fn run<K: Kind>(
 fn urgency<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Urgency {
     let Ok(object) = &object.0 else { return Urgency::Ordinary };
     let is_settled = |status: &Status| {
-        is_ready(status) && status.observed_generation.is_some_and(|seen| Some(seen) == object.meta().generation)
+        is_ready(status)
+            && status.observed_generation.is_some_and(|seen| Some(seen) == object.meta().generation)
     };
     let is_first_run = context.memory.reported(object, |reported| reported.own().is_none());
     if is_first_run && !object.status().is_some_and(is_settled) { Urgency::Urgent } else { Urgency::Ordinary }

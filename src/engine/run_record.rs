@@ -133,11 +133,8 @@ mod tests {
     fn what_a_run_says_nothing_of_stays() {
         let published =
             Status { secret_ref: Some(SecretReference { name: "a".to_owned() }), ..Status::default() };
-        let reference = ObservedReference {
-            kind: "Secret".into(),
-            name: "ldap".into(),
-            resource_version: "7".into(),
-        };
+        let reference =
+            ObservedReference { kind: "Secret".into(), name: "ldap".into(), resource_version: "7".into() };
         let record = RunRecord {
             last_check: Some(at(1000)),
             written_at: Some(at(900)),

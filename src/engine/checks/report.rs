@@ -265,7 +265,8 @@ impl Report {
             .running
             .take_if(|(running, _)| *running == name)
             .map_or(Duration::ZERO, |(_, started)| started.elapsed());
-        let mut finding = Finding { name, result, reason, message: self.redactor.redact(message).into(), duration };
+        let mut finding =
+            Finding { name, result, reason, message: self.redactor.redact(message).into(), duration };
         let answer = finding.credentials_answer(self.account);
         if let Some(advice) = advice(&finding, answer, self.repetition) {
             finding.message = format!("{} {advice}", finding.message).into();

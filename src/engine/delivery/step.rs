@@ -130,7 +130,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
         let client = &self.context.client;
         let all = revisions::list(self.context, self.object).await?;
         let standing = seen.standing(&self.owner);
-        let unlisted = revisions::look_up(self.context, self.object, self.target, &standing.numbers, &all).await?;
+        let unlisted =
+            revisions::look_up(self.context, self.object, self.target, &standing.numbers, &all).await?;
         if !unlisted.foreign.is_empty() || !unlisted.mended.is_empty() {
             used_numbers.extend(&unlisted.foreign);
             self.owner = self.owner.clone().excluding(unlisted.foreign);

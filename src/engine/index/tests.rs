@@ -423,7 +423,11 @@ fn a_revision_that_a_run_has_written_is_no_news() {
 
     // What a list does not show is forgotten, so that nothing is kept of revisions that are gone.
     index.observe("east", &resource, key("secret-0"), Some("1".into()));
-    index.observe_revisions("east", &resource, vec![(key("secret-1-3"), "7".into()), (key("other-1"), "7".into())]);
+    index.observe_revisions(
+        "east",
+        &resource,
+        vec![(key("secret-1-3"), "7".into()), (key("other-1"), "7".into())],
+    );
     assert_eq!(tell(&mut index, "secret-1-3", Some("7")), 0);
     assert_eq!(tell(&mut index, "secret-1-2", None), 1);
     assert_eq!(tell(&mut index, "secret-0", Some("1")), 0, "which is no revision");

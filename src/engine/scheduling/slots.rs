@@ -211,9 +211,7 @@ mod tests {
 
     /// Runs that never end, each with the resource's name.
     fn begin(slots: &Slots, namespace: &str, names: std::ops::Range<usize>) -> Vec<Slot> {
-        names
-            .filter_map(|number| enter(slots, namespace, &number.to_string()))
-            .collect()
+        names.filter_map(|number| enter(slots, namespace, &number.to_string())).collect()
     }
 
     #[test]
@@ -255,10 +253,15 @@ mod tests {
             ("new", Urgency::Urgent),
         ] {
             let calls = calls.clone();
-            assert!(slots.enter(ResourceKey::new("b", name), urgency, move || calls.send(name).unwrap()).is_none());
+            assert!(
+                slots
+                    .enter(ResourceKey::new("b", name), urgency, move || calls.send(name).unwrap())
+                    .is_none()
+            );
         }
         drop(first);
-        let order = std::iter::from_fn(|| called.try_recv().ok().inspect(|name| drop(enter(&slots, "b", name))));
+        let order =
+            std::iter::from_fn(|| called.try_recv().ok().inspect(|name| drop(enter(&slots, "b", name))));
         assert_eq!(order.collect::<Vec<_>>(), ["not-ready", "new", "ready", "ready-too"]);
     }
 

@@ -62,7 +62,11 @@ impl<'de> Visitor<'de> for Without {
                 fields.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = if below.is_empty() { fields.next_value()? } else { fields.next_value_seed(Without(below))? };
+            let value = if below.is_empty() {
+                fields.next_value()?
+            } else {
+                fields.next_value_seed(Without(below))?
+            };
             map.insert(name, value);
         }
         Ok(Value::Object(map))

@@ -9,8 +9,8 @@ use test_support::{AuditEvent, ControlPlane, Operator, Slapd, Workspace};
 
 use super::requests::is_write;
 use crate::world::{
-    ARGUMENTS, PASSWORD, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider, operator, program, provider,
-    put_references, silence, workspace,
+    ARGUMENTS, PASSWORD, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider,
+    operator, program, provider, put_references, silence, workspace,
 };
 
 /// How many resources of each kind there are.
@@ -124,7 +124,8 @@ async fn a_restart_makes_no_check_that_is_not_due_and_writes_nothing() -> Result
 /// The names of the Secrets that resources publish, in the order in which the operator first read them.
 fn read_first(workspace: &Workspace, plane: &ControlPlane, before: usize) -> Result<Vec<String>> {
     let events = plane.audit_in(workspace.namespace())?.into_iter().skip(before);
-    let reads = events.filter(|event| event.user == "operator" && event.verb == "get" && event.resource == "secrets");
+    let reads =
+        events.filter(|event| event.user == "operator" && event.verb == "get" && event.resource == "secrets");
     let mut names: Vec<String> = Vec::new();
     for name in reads.map(|event| event.name).filter(|name| name.ends_with("-ldap")) {
         if !names.contains(&name) {
