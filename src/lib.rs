@@ -8,8 +8,8 @@
 //!
 //! - [`api`]: the custom resources, their validation rules, and every word that programs match on
 //!   (condition types, reasons, check names). No I/O.
-//! - [`values`], [`references`], [`token`], [`quoting`], [`similar`], `jitter`: words that every folder uses and that
-//!   need none of them.
+//! - [`values`], [`references`], [`token`], [`quoting`], [`similar`], [`text`], `jitter`: words that every folder uses
+//!   and that need none of them.
 //! - [`problem`], [`error`], [`sensitive`]: the three kinds of text that must not be mixed. A
 //!   [`Problem`](problem::Problem) is the user's and becomes a condition; an [`Error`](error::Error)
 //!   is ours and becomes a retry; a [`Sensitive`](sensitive::Sensitive) is nobody's to read.
@@ -176,6 +176,7 @@ pub mod service_account;
 mod shares;
 pub mod similar;
 pub mod telemetry;
+pub mod text;
 pub mod token;
 pub mod values;
 pub mod workloads;

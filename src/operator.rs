@@ -280,13 +280,13 @@ impl Controllers {
         stopping: CancellationToken,
         writes: Writes,
     ) -> ControllersEnd {
-        let listed = async {
-            watches.listed().await;
+        let answered = async {
+            watches.answered_for().await;
             readiness.set_ready();
-            tracing::info!("ready: every resource is listed");
+            tracing::info!("ready: the API server lists every kind");
         };
         let beside = async {
-            futures::join!(listed, join_all(self.beside));
+            futures::join!(answered, join_all(self.beside));
             std::future::pending::<()>().await;
         };
         let cut = async {

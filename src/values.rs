@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{net::CaBundle, sensitive::Sensitive};
+use crate::{net::CaBundle, sensitive::Sensitive, text::Text};
 
 /// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split
 /// services).
@@ -48,14 +48,22 @@ impl Env {
 /// The data of a published Secret. The type has no `Debug`, because every value may be secret.
 #[derive(Clone, Default, PartialEq)]
 pub struct Values {
-    /// Several places keep the same ones.
-    entries: Arc<BTreeMap<String, Sensitive>>,
+    /// In the order of the names. Several places keep the same ones.
+    entries: Arc<Vec<(Text, Sensitive)>>,
     record: Option<String>,
 }
 
 impl Values {
     fn insert(&mut self, name: &str, value: Sensitive) {
-        Arc::make_mut(&mut self.entries).insert(name.to_owned(), value);
+        let entries = Arc::make_mut(&mut self.entries);
+        match position(entries, name) {
+            Ok(at) => {
+                if let Some((_, known)) = entries.get_mut(at) {
+                    *known = value;
+                }
+            }
+            Err(at) => entries.insert(at, (name.into(), value)),
+        }
     }
 
     /// Sets a setting under each of its names.
@@ -100,7 +108,8 @@ impl Values {
 
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&Sensitive> {
-        self.entries.get(name)
+        let at = position(&self.entries, name).ok()?;
+        self.entries.get(at).map(|(_, value)| value)
     }
 
     /// The value of a setting, under the first of its names that has a value.
@@ -110,12 +119,45 @@ impl Values {
 
     /// Every name and value, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Sensitive)> {
-        self.entries.iter().map(|(name, value)| (name.as_str(), value))
+        self.entries.iter().map(|(name, value)| (&**name, value))
     }
+}
+
+/// Where the name is, or belongs.
+fn position(entries: &[(Text, Sensitive)], name: &str) -> Result<usize, usize> {
+    entries.binary_search_by(|(known, _)| known.as_str().cmp(name))
 }
 
 impl FromIterator<(String, Sensitive)> for Values {
     fn from_iter<T: IntoIterator<Item = (String, Sensitive)>>(entries: T) -> Self {
+        let entries: BTreeMap<Text, _> =
+            entries.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Self { entries: Arc::new(entries.into_iter().collect()), record: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_is_there_once_and_in_order() {
+        const SETTING: Env = Env { local: Some("B"), split: &["C", "A"], field: None };
+        let mut values = Values::default();
+        values.set(SETTING, "first");
+        values.set_file("B", "second");
+        let listed = |values: &Values| -> Vec<_> {
+            values.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect()
+        };
+        assert_eq!(listed(&values), ["A=first", "B=second", "C=first"]);
+        assert_eq!(values.setting(SETTING).map(Sensitive::expose), Some("second"));
+        assert!(values.get("D").is_none());
+        let pairs = [("C", "first"), ("B", "lost"), ("A", "first"), ("B", "second")];
+        let same: Values =
+            pairs.map(|(name, value)| (name.to_owned(), Sensitive::from(value))).into_iter().collect();
+        assert!(same == values);
+        let copy = values.clone();
+        values.set_file("E", "new");
+        assert!(copy.get("E").is_none() && values.get("E").is_some(), "copies are told apart");
     }
 }

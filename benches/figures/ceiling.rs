@@ -28,8 +28,12 @@ struct Model {
     secret: Secret,
 }
 
+/// For so many resources the rate is as steady as for more.
+const ENOUGH: usize = 2_000;
+
 /// How many resources a second the writes are made for; the resources are new ones, which no controller may see.
 pub async fn rate(fleet: &Fleet, kinds: &[&str], resources: usize, events_each: usize) -> Result<f64> {
+    let resources = resources.min(ENOUGH);
     let workspace = fleet.first()?;
     let mut models = Vec::new();
     for kind in kinds {

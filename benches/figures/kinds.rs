@@ -18,7 +18,7 @@ const AIMS: [(&str, &str); 3] = [("LdapConfig", "4.5 ms"), ("JwtIssuer", "5 ms")
 
 /// Measures each kind at each size.
 pub async fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    for (kind, aim) in AIMS {
+    for (kind, aim) in AIMS.into_iter().filter(|(kind, _)| options.measures_kind(kind)) {
         for &size in &options.sizes {
             eprintln!("  {} {kind} …", grouped(size));
             let fleet = Fleet::start(&custom_resource_definitions(), 1).await?;

@@ -53,6 +53,8 @@ pub struct Options {
     pub sizes: Vec<usize>,
     /// What is measured.
     pub figures: Vec<Figure>,
+    /// The kinds that are measured alone, where not all are.
+    pub kinds: Vec<String>,
     /// The program that is measured.
     pub program: PathBuf,
     /// Programs that are compared with it.
@@ -103,7 +105,21 @@ impl Options {
         let program = variable("FIGURES_OPERATOR").map_or_else(built, PathBuf::from);
         let other_builds =
             variable("FIGURES_BUILDS").map_or_else(Vec::new, |paths| env::split_paths(&paths).collect());
-        Ok(Self { sizes, figures, program, other_builds, peer: Peer::named()? })
+        let kinds = variable("FIGURES_KINDS")
+            .map_or_else(Vec::new, |kinds| kinds.split(',').map(|kind| kind.trim().to_owned()).collect());
+        Ok(Self { sizes, figures, kinds, program, other_builds, peer: Peer::named()? })
+    }
+}
+
+impl Options {
+    /// Whether this kind is measured alone.
+    pub fn measures_kind(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|chosen| chosen.eq_ignore_ascii_case(kind))
+    }
+
+    /// Whether the program that is measured was built with this benchmark, and without optimization.
+    pub fn is_unoptimized(&self) -> bool {
+        cfg!(debug_assertions) && self.program == built()
     }
 }
 

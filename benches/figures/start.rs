@@ -19,7 +19,7 @@ const STARTS: usize = 10;
 
 /// Starts the operator several times without resources.
 pub async fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let note = if cfg!(debug_assertions) { " (of an unoptimized build)" } else { "" };
+    let note = if options.is_unoptimized() { " (of an unoptimized build)" } else { "" };
     let size = mebibytes(options.program.metadata()?.len());
     report.add("size of the program", format!("{size}{note}"), "12 MiB");
     let fleet = Fleet::start(&custom_resource_definitions(), 1).await?;

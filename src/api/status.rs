@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::text::Text;
+
 /// What the operator found out about a resource.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -77,24 +79,24 @@ pub struct SecretReference {
 #[serde(rename_all = "camelCase")]
 pub struct ObservedReference {
     /// `Secret` or `ConfigMap`.
-    pub kind: String,
+    pub kind: Text,
     /// Its name.
-    pub name: String,
+    pub name: Text,
     /// Its `metadata.resourceVersion`.
-    pub resource_version: String,
+    pub resource_version: Text,
 }
 
 /// The finding of one check. Carries no times, so that equal findings are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct CheckStatus {
     /// Name of the check, such as `TlsVerifies` or `TestUser/0`.
-    pub name: String,
+    pub name: Text,
     /// Passed, Warning, Failed or Skipped.
     pub result: CheckResult,
     /// One word for programs.
-    pub reason: String,
+    pub reason: Text,
     /// What was seen, what was expected and what to do next.
-    pub message: String,
+    pub message: Text,
 }
 
 /// How a check ended.

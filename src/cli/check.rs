@@ -235,10 +235,10 @@ mod tests {
             checks: names
                 .iter()
                 .map(|(name, result, _)| CheckStatus {
-                    name: (*name).to_owned(),
+                    name: (*name).into(),
                     result: *result,
-                    reason: "Passed".to_owned(),
-                    message: String::new(),
+                    reason: "Passed".into(),
+                    message: "".into(),
                 })
                 .collect(),
             durations_milliseconds: names.iter().map(|(_, _, milliseconds)| *milliseconds).collect(),

@@ -106,7 +106,7 @@ impl Branch {
     pub(super) fn of_check(check: &CheckStatus) -> Self {
         let is_told = check.reason == Reason::Passed.as_str() || check.result == CheckResult::Skipped;
         let reason = if is_told { String::new() } else { format!(": {}", check.reason) };
-        Self::new(mark(check.result), format!("{}{reason}", check.name)).saying(&check.message)
+        Self::new(mark(check.result), format!("{}{reason}", check.name)).saying(check.message.as_str())
     }
 }
 

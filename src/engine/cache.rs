@@ -40,7 +40,8 @@ const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
 
 /// What is remembered of every resource of a kind.
 pub struct ResourceCache<K: Kind> {
-    entries: Mutex<HashMap<(String, String), CacheEntry<K>>>,
+    /// In boxes: a map has room for nearly twice as many as there are.
+    entries: Mutex<HashMap<(String, String), Box<CacheEntry<K>>>>,
 }
 
 impl<K: Kind> Default for ResourceCache<K> {
@@ -62,6 +63,13 @@ struct CacheEntry<K: Kind> {
     rejections: u32,
     /// The values that were published last, and the resource's generation at that time.
     published: Option<(Option<i64>, Values)>,
+    /// What is remembered of its targets, where it has or had one.
+    target: Option<Box<TargetMemory>>,
+}
+
+/// What is remembered of a resource's targets.
+#[derive(Default)]
+struct TargetMemory {
     /// The last attempt to deliver, and when the same was written again.
     delivered: Option<(Attempted, Vec<Instant>)>,
     /// The failures that were seen in the target's pods.
@@ -124,12 +132,12 @@ impl<K: Kind> CacheEntry<K> {
             unwritable: None,
             rejections: 0,
             published: None,
-            delivered: None,
-            sightings: Sightings::default(),
-            leaving: BTreeMap::new(),
-            withdrawing: None,
-            refused_revision: None,
+            target: None,
         }
+    }
+
+    fn target(&mut self) -> &mut TargetMemory {
+        self.target.get_or_insert_default()
     }
 }
 
@@ -281,7 +289,7 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Whether the target may be written again: the same attempt only a limited number of times.
     pub(super) fn may_deliver(&self, object: &K, attempt: &Attempted, repair: Repair, now: Instant) -> bool {
-        self.with(object, |entry| match &entry.delivered {
+        self.with(object, |entry| match &entry.target().delivered {
             Some((last, repairs)) if last == attempt => {
                 let age = |at: &Instant| now.duration_since(*at);
                 let recent = repairs.iter().filter(|at| age(at) < REPAIRS_WITHIN).count();
@@ -302,7 +310,7 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Records a write to the target. Returns whether the same was written before.
     pub(super) fn delivered(&self, object: &K, attempt: Attempted, now: Instant) -> bool {
-        self.with(object, |entry| match &mut entry.delivered {
+        self.with(object, |entry| match &mut entry.target().delivered {
             Some((last, repairs)) if *last == attempt => {
                 repairs.retain(|at| now.duration_since(*at) < REPAIRS_WITHIN);
                 repairs.push(now);
@@ -317,12 +325,12 @@ impl<K: Kind> ResourceCache<K> {
 
     /// What was seen to fail in the target's pods.
     pub(super) fn sightings(&self, object: &K) -> Sightings {
-        self.with(object, |entry| entry.sightings.clone())
+        self.with(object, |entry| entry.target().sightings.clone())
     }
 
     /// Keeps what was seen to fail in the target's pods.
     pub(super) fn saw(&self, object: &K, sightings: Sightings) {
-        self.with(object, |entry| entry.sightings = sightings);
+        self.with(object, |entry| entry.target().sightings = sightings);
     }
 
     /// How long this process has known that the resource leaves this target, or is being deleted.
@@ -333,29 +341,31 @@ impl<K: Kind> ResourceCache<K> {
         now: Instant,
     ) -> Duration {
         self.with(object, |entry| {
-            now.saturating_duration_since(*entry.leaving.entry(target.cloned()).or_insert(now))
+            now.saturating_duration_since(*entry.target().leaving.entry(target.cloned()).or_insert(now))
         })
     }
 
     /// Forgets since when the resource has been leaving this target, now that it has left.
     pub(super) fn left(&self, object: &K, target: &Target) {
-        self.with(object, |entry| entry.leaving.remove(&Some(target.clone())));
+        self.with(object, |entry| entry.target().leaving.remove(&Some(target.clone())));
     }
 
     /// How long this process has been removing the entries of a deleted resource from its target.
     pub(super) fn withdrawing_for(&self, object: &K, now: Instant) -> Duration {
-        self.with(object, |entry| now.saturating_duration_since(*entry.withdrawing.get_or_insert(now)))
+        self.with(object, |entry| {
+            now.saturating_duration_since(*entry.target().withdrawing.get_or_insert(now))
+        })
     }
 
     /// Why the values of this revision do not work any more, where a check has found that.
     pub(super) fn refused_revision(&self, object: &K, number: u64) -> Option<String> {
-        let refused = self.with(object, |entry| entry.refused_revision.clone());
+        let refused = self.with(object, |entry| entry.target().refused_revision.clone());
         refused.filter(|(refused, _)| *refused == number).map(|(_, found)| found)
     }
 
     /// Keeps why the values of this revision do not work any more.
     pub(super) fn refuse_revision(&self, object: &K, number: u64, found: String) {
-        self.with(object, |entry| entry.refused_revision = Some((number, found)));
+        self.with(object, |entry| entry.target().refused_revision = Some((number, found)));
     }
 
     /// Forgets a resource that is gone.
@@ -371,14 +381,14 @@ impl<K: Kind> ResourceCache<K> {
         let uid = object.uid().unwrap_or_default();
         let mut entries = self.entries();
         let key = (object.namespace().unwrap_or_default(), object.name_any());
-        let entry = entries.entry(key).or_insert_with(|| CacheEntry::new(uid.clone()));
+        let entry = entries.entry(key).or_insert_with(|| Box::new(CacheEntry::new(uid.clone())));
         if entry.uid != uid {
-            *entry = CacheEntry::new(uid);
+            **entry = CacheEntry::new(uid);
         }
         act(entry)
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), CacheEntry<K>>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), Box<CacheEntry<K>>>> {
         // Entries are replaced as a whole, so a panic elsewhere cannot leave one half changed.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -410,6 +420,26 @@ mod tests {
                 assert_eq!(memory.is_foreign(&object(version, found)), is_foreign, "{found} {version}");
             }
         }
+    }
+
+    #[test]
+    fn after_a_restored_backup_a_spec_is_looked_at_anew() {
+        let object = |base_dn: &str| -> LdapConfig {
+            serde_json::from_value(json!({
+                "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+                "metadata": {"name": "corp", "namespace": "team", "uid": "u", "generation": 3},
+                "spec": {"address": "ldaps://ldap.example.com", "baseDN": base_dn},
+            }))
+            .unwrap()
+        };
+        let memory = ResourceCache::default();
+        let lost = memory.spec(&object("dc=lost"));
+        assert!(Arc::ptr_eq(&lost, &memory.spec(&object("dc=lost"))));
+        // Only a list can bring another spec with a generation that was seen, and this is what is done for each.
+        let restored = object("dc=restored");
+        memory.forget_spec(&restored);
+        assert_eq!(*memory.spec(&restored), SpecDigest::of(&restored));
+        assert_ne!(*memory.spec(&restored), *lost);
     }
 
     #[test]

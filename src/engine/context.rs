@@ -125,13 +125,9 @@ impl<K: Kind> Context<K> {
         }
         let namespace = object.namespace().unwrap_or_default();
         if let Some(contender) = Contender::of(object) {
-            let beside: Vec<_> = self
-                .registry
-                .beside(&namespace, &contender)
-                .iter()
-                .map(|other| Contender::clone(other))
-                .collect();
-            self.registry.wake(&namespace, precedence::partners(&contender, &beside));
+            let beside = self.registry.beside(&namespace, &contender);
+            let others = beside.iter().map(|other| &**other);
+            self.registry.wake(&namespace, precedence::partners(&contender, others));
         }
     }
 

@@ -29,12 +29,13 @@ use super::{
     run_record::RunRecord,
     scheduling::{
         backoff::{Failure, ResourceKey, retry_after},
-        slots::Slot,
+        slots::{Slot, Urgency},
     },
     status::{
         derive::derive,
         inputs::{Destination, Outcome, StatusInputs},
         patch::SeenStatus,
+        reading::is_ready,
     },
     watching::{
         health::{Importance, WatchHandle},
@@ -212,11 +213,25 @@ fn run<K: Kind>(
     let reference = key.reference();
     // A failed send can be ignored: the receiver is dropped only when the process stops.
     let call = move || drop(calls.unbounded_send(reference));
-    let Some(slot) = context.slots.enter(key, call) else { return ready(Ok(Action::await_change())).boxed() };
+    let urgency = urgency(&object, &context);
+    let Some(slot) = context.slots.enter(key, urgency, call) else {
+        return ready(Ok(Action::await_change())).boxed();
+    };
     let run = in_slot(object, context, present, slot);
     // Each run is a task of its own: the controller would poll all of its runs whenever one of them can continue.
     let run = AbortOnDropHandle::new(tokio::spawn(run.in_current_span()));
     run.map(|outcome| outcome.unwrap_or(Err(Error::Panicked))).boxed()
+}
+
+/// What was not Ready when this process began is looked at before the rest, of which there may be thousands.
+fn urgency<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Urgency {
+    let Ok(object) = &object.0 else { return Urgency::Ordinary };
+    let is_settled = |status: &Status| {
+        is_ready(status)
+            && status.observed_generation.is_some_and(|seen| Some(seen) == object.meta().generation)
+    };
+    let is_first_run = context.memory.reported(object, |reported| reported.own().is_none());
+    if is_first_run && !object.status().is_some_and(is_settled) { Urgency::Urgent } else { Urgency::Ordinary }
 }
 
 async fn in_slot<K: Kind>(

@@ -68,6 +68,12 @@ impl IndexEntry {
         Self { uid, objects, revisions, claimant, is_held }
     }
 
+    /// Whether the object may be one of the numbered revisions that the resource makes.
+    fn makes(&self, object: &ObjectKey) -> bool {
+        let is_own = |name: &str| self.revisions.as_deref() == Some(name);
+        object.source == ReferenceSource::Secret && revised(&object.name).is_some_and(is_own)
+    }
+
     fn meeting_points(&self) -> Vec<MeetingPoint> {
         self.claimant.as_ref().map(|claimant| claimant.meeting_points()).unwrap_or_default()
     }
@@ -339,10 +345,26 @@ impl Index {
         object: ObjectKey,
         version: Option<String>,
     ) {
-        if let Some(resident) = self.resident(namespace, key)
-            && resident.entry.objects.contains(&object)
+        if let Some(Resident { entry, observed }) = self.resident(namespace, key)
+            && (entry.objects.contains(&object) || entry.makes(&object))
         {
-            resident.observed.observe(object, version);
+            observed.observe(object, version.as_deref());
+        }
+    }
+
+    /// The resource's run has read the versions of all its revisions. What was known of others is forgotten: they are
+    /// gone.
+    pub(super) fn observe_revisions(
+        &mut self,
+        namespace: &str,
+        key: &KindKey,
+        revisions: Vec<(ObjectKey, String)>,
+    ) {
+        if let Some(Resident { entry, observed }) = self.resident(namespace, key) {
+            observed.retain(|object| entry.objects.contains(object) || !entry.makes(object));
+            for (revision, version) in revisions.into_iter().filter(|(object, _)| entry.makes(object)) {
+                observed.observe(revision, Some(&version));
+            }
         }
     }
 

@@ -1,63 +1,59 @@
-//! The metrics for Prometheus. Every metric name is defined in `registration` and nowhere else, but for those of every
-//! process.
+//! The metrics for Prometheus. Every metric name is defined here and nowhere else, but for those of every process.
 
-mod check_results;
-mod labels;
 mod process;
 mod registration;
+mod resources;
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     fmt,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use kube::Resource;
+use kube::{Resource, ResourceExt};
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use self::{
-    check_results::CheckResults,
-    labels::{CheckKindLabels, KindLabels, ResourceLabels, labels, labels_of},
-};
-use super::{Finding, Findings, Kind, MetricTimestamps};
+use self::resources::{ResourceLabels, Resources, Settled, Shown};
+use super::{Finding, Findings, Kind, MetricTimestamps, status::reading::is_ready};
 use crate::{
-    api::{CheckName, ConditionType, Status, names::EventReason},
+    api::{CheckName, Status, names::EventReason},
     api_server::Requests,
 };
 
-type Seconds = Gauge<f64, AtomicU64>;
+/// The name of a kind as a label value.
+type KindLabel = Cow<'static, str>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckKindLabels {
+    kind: KindLabel,
+    check: Cow<'static, str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: KindLabel,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
 
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
     leading: Gauge,
-    ready: Family<ResourceLabels, Gauge>,
-    suspended: Family<ResourceLabels, Gauge>,
-    warnings: Family<ResourceLabels, Gauge>,
-    check_result: CheckResults,
+    resources: Resources,
     check_duration: Family<CheckKindLabels, Histogram, fn() -> Histogram>,
-    last_check: Family<ResourceLabels, Seconds>,
     reconcile_duration: Family<KindLabels, Histogram, fn() -> Histogram>,
     reconcile_errors: Family<KindLabels, Counter>,
-    rollbacks: Family<ResourceLabels, Counter>,
-    rotations: Family<ResourceLabels, Counter>,
-    repairs: Family<ResourceLabels, Counter>,
     api_requests: Requests,
-    certificate_not_after: Family<ResourceLabels, Seconds>,
-    token_expiration: Family<ResourceLabels, Seconds>,
-    api_key_age: Family<ResourceLabels, Seconds>,
-    /// Since when each resource's API key is in use. The age is computed when the metrics are read.
-    api_keys: Mutex<HashMap<ResourceLabels, Timestamp>>,
     /// How long the last exposition was, and a little more.
     last_length: AtomicUsize,
 }
@@ -73,22 +69,11 @@ impl Default for Metrics {
         let metrics = Self {
             registry: Registry::default(),
             leading: Gauge::default(),
-            ready: Family::default(),
-            suspended: Family::default(),
-            warnings: Family::default(),
-            check_result: CheckResults::default(),
+            resources: Resources::default(),
             check_duration: Family::new_with_constructor(durations),
-            last_check: Family::default(),
             reconcile_duration: Family::new_with_constructor(durations),
             reconcile_errors: Family::default(),
-            rollbacks: Family::default(),
-            rotations: Family::default(),
-            repairs: Family::default(),
             api_requests: Family::default(),
-            certificate_not_after: Family::default(),
-            token_expiration: Family::default(),
-            api_key_age: Family::default(),
-            api_keys: Mutex::default(),
             last_length: AtomicUsize::new(0),
         };
         metrics.registered()
@@ -108,7 +93,7 @@ impl Metrics {
 
     /// Records the findings of a run.
     pub fn checked<K: Kind>(&self, object: &K, findings: &Findings) {
-        let resource = labels(object);
+        let resource = labels_of::<K>(object);
         for finding in &findings.list {
             self.check_duration
                 .get_or_create(&CheckKindLabels {
@@ -117,70 +102,53 @@ impl Metrics {
                 })
                 .observe(finding.duration.as_secs_f64());
         }
-        self.show(&resource, findings);
-        set(&self.last_check, &resource, Some(Timestamp::now()));
         let not_after = findings.certificate.map(|certificate| certificate.not_after);
-        set(&self.certificate_not_after, &resource, not_after);
+        self.resources.change(resource, |shown| {
+            shown.checks = results(findings);
+            shown.last_check = Some(Timestamp::now());
+            shown.certificate_not_after = not_after;
+        });
     }
 
     /// Records what an earlier process found, as far as the status shows it.
     pub fn recovered<K: Kind>(&self, object: &K, findings: &Findings) {
-        self.show(&labels(object), findings);
-    }
-
-    fn show(&self, resource: &ResourceLabels, findings: &Findings) {
-        let show = |finding: &Finding| {
-            let name = match finding.name {
-                CheckName::TestUser(_) | CheckName::Sample(_) | CheckName::Variable(_) => {
-                    Cow::Owned(finding.name.to_string())
-                }
-                _ => Cow::Borrowed(finding.name.family()),
-            };
-            (name, finding.result.into())
-        };
-        let mut shown: Vec<_> = findings.list.iter().map(show).collect();
-        // Equal series are one.
-        shown.sort_unstable();
-        shown.dedup();
-        self.check_result.shown().insert(resource.clone(), shown.into());
+        self.resources.change(labels_of::<K>(object), |shown| shown.checks = results(findings));
     }
 
     /// Records the status at the end of a run, and the times of its details.
     pub fn settled<K: Kind>(&self, object: &K, status: &Status, metric_timestamps: MetricTimestamps) {
-        let ready = status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == ConditionType::Ready.as_str() && condition.status == "True");
-        let resource = labels(object);
-        self.ready.get_or_create(&resource).set(i64::from(ready));
-        self.suspended.get_or_create(&resource).set(i64::from(object.common().suspend));
-        self.warnings.get_or_create(&resource).set(status.warnings.unwrap_or_default().into());
-        set(&self.token_expiration, &resource, metric_timestamps.token_expiration);
-        // A counter that begins with 1 has no rise that anybody could be told of.
-        self.repairs.get_or_create(&resource).inc_by(0);
-        if object.common().target.is_some() {
-            self.rollbacks.get_or_create(&resource).inc_by(0);
-        }
-        if metric_timestamps.api_key_since.is_some() {
-            self.rotations.get_or_create(&resource).inc_by(0);
-        }
-        if let Some(since) = metric_timestamps.api_key_since {
-            self.api_keys().insert(resource, since);
-        } else {
-            self.api_key_age.remove(&resource);
-            self.api_keys().remove(&resource);
-        }
+        let settled = Settled {
+            is_ready: is_ready(status),
+            is_suspended: object.common().suspend,
+            warnings: status.warnings.unwrap_or_default(),
+        };
+        self.resources.change(labels_of::<K>(object), |shown| {
+            shown.settled = Some(settled);
+            shown.token_expiration = metric_timestamps.token_expiration;
+            shown.api_key_since = metric_timestamps.api_key_since;
+            // A counter that begins with 1 has no rise that anybody could be told of.
+            shown.repairs.get_or_insert(0);
+            if object.common().target.is_some() {
+                shown.rollbacks.get_or_insert(0);
+            }
+            if shown.api_key_since.is_some() {
+                shown.rotations.get_or_insert(0);
+            }
+        });
     }
 
     /// Counts what an event tells of, where there is a counter for that.
     pub fn happened<K: Kind>(&self, object: &impl Resource<DynamicType = ()>, reason: EventReason) {
-        let counter = match reason {
-            EventReason::RolledBack => &self.rollbacks,
-            EventReason::KeyRotated => &self.rotations,
-            EventReason::Repaired => &self.repairs,
+        let counter: fn(&mut Shown) -> &mut Option<u32> = match reason {
+            EventReason::RolledBack => |shown| &mut shown.rollbacks,
+            EventReason::KeyRotated => |shown| &mut shown.rotations,
+            EventReason::Repaired => |shown| &mut shown.repairs,
             _ => return,
         };
-        counter.get_or_create(&labels_of::<K>(object)).inc();
+        self.resources.change(labels_of::<K>(object), |shown| {
+            let count = counter(shown).get_or_insert(0);
+            *count = count.saturating_add(1);
+        });
     }
 
     /// Notes how long a run took.
@@ -198,27 +166,11 @@ impl Metrics {
     /// Removes the series of a resource that does not exist any more.
     pub fn forget<K: Kind>(&self, namespace: &str, name: &str) {
         let resource = ResourceLabels { kind: K::kind(&()), namespace: namespace.into(), name: name.into() };
-        self.check_result.shown().remove(&resource);
-        self.ready.remove(&resource);
-        self.suspended.remove(&resource);
-        self.warnings.remove(&resource);
-        for counter in [&self.rollbacks, &self.rotations, &self.repairs] {
-            counter.remove(&resource);
-        }
-        self.last_check.remove(&resource);
-        self.certificate_not_after.remove(&resource);
-        self.token_expiration.remove(&resource);
-        self.api_key_age.remove(&resource);
-        self.api_keys().remove(&resource);
+        self.resources.forget(&resource);
     }
 
     /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        let now = Timestamp::now();
-        for (resource, since) in self.api_keys().iter() {
-            let age = now.duration_since(*since).as_secs_f64();
-            self.api_key_age.get_or_create(resource).set(age.max(0.0));
-        }
         // The text gets its capacity at once, because growing step by step would take twice the memory of a large
         // text.
         let mut text = String::with_capacity(self.last_length.load(Ordering::Relaxed));
@@ -226,21 +178,31 @@ impl Metrics {
         self.last_length.store(text.len() + text.len() / 8, Ordering::Relaxed);
         Ok(text)
     }
-
-    fn api_keys(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Timestamp>> {
-        self.api_keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Sets a time, or removes the series if there is none.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
-fn set(family: &Family<ResourceLabels, Seconds>, resource: &ResourceLabels, time: Option<Timestamp>) {
-    match time {
-        Some(time) => {
-            family.get_or_create(resource).set(time.as_second() as f64);
-        }
-        None => {
-            family.remove(resource);
-        }
+/// The results of the checks, a few words each.
+fn results(findings: &Findings) -> Box<[(Cow<'static, str>, &'static str)]> {
+    let result = |finding: &Finding| {
+        let name = match finding.name {
+            CheckName::TestUser(_) | CheckName::Sample(_) | CheckName::Variable(_) => {
+                Cow::Owned(finding.name.to_string())
+            }
+            _ => Cow::Borrowed(finding.name.family()),
+        };
+        (name, finding.result.into())
+    };
+    let mut results: Vec<_> = findings.list.iter().map(result).collect();
+    // Equal series are one.
+    results.sort_unstable();
+    results.dedup();
+    results.into()
+}
+
+/// The labels of an object of a kind that it may not decode as.
+fn labels_of<K: Kind>(object: &impl Resource<DynamicType = ()>) -> ResourceLabels {
+    ResourceLabels {
+        kind: K::kind(&()),
+        namespace: object.namespace().unwrap_or_default().into(),
+        name: object.name_any().into(),
     }
 }

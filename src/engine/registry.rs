@@ -142,6 +142,12 @@ impl Registry {
         self.index().observe(&namespace, &KindKey::of::<K>(resource), object, version);
     }
 
+    /// A run of the resource has read the versions of all its revisions.
+    pub(super) fn observe_revisions<K: Kind>(&self, resource: &K, revisions: Vec<(ObjectKey, String)>) {
+        let namespace = resource.namespace().unwrap_or_default();
+        self.index().observe_revisions(&namespace, &KindKey::of::<K>(resource), revisions);
+    }
+
     /// A run of the resource is under way until what this gives is dropped. What the run does not know of then has the
     /// resource run again.
     pub(super) fn begin_run<K: Kind>(self: &Arc<Self>, resource: &Guarded<K>) -> RunUnderWay {

@@ -82,11 +82,10 @@ pub(super) fn observed(objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<ObservedRe
         let Fetched::Found { version, .. } = fetched else { return None };
         // The identifier of the object follows after a dot.
         let resource_version = version.split_once('.').map_or(version.as_str(), |(version, _)| version);
-        let kind = key.source.kind().to_owned();
         Some(ObservedReference {
-            kind,
-            name: key.name.clone(),
-            resource_version: resource_version.to_owned(),
+            kind: key.source.kind().into(),
+            name: key.name.as_str().into(),
+            resource_version: resource_version.into(),
         })
     });
     found.collect()
@@ -134,11 +133,8 @@ mod tests {
     fn what_a_run_says_nothing_of_stays() {
         let published =
             Status { secret_ref: Some(SecretReference { name: "a".to_owned() }), ..Status::default() };
-        let reference = ObservedReference {
-            kind: "Secret".to_owned(),
-            name: "ldap".to_owned(),
-            resource_version: "7".to_owned(),
-        };
+        let reference =
+            ObservedReference { kind: "Secret".into(), name: "ldap".into(), resource_version: "7".into() };
         let record = RunRecord {
             last_check: Some(at(1000)),
             written_at: Some(at(900)),

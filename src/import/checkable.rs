@@ -99,14 +99,14 @@ impl<K: Kind> CheckableSettings<K> {
                 Some((_, why)) => Finding {
                     result: CheckResult::Skipped,
                     reason: Reason::NotRequested,
-                    message: why.clone(),
+                    message: why.as_str().into(),
                     ..finding
                 },
                 None => finding,
             });
         let worded = |finding: Finding| {
             let message = redactor.redact(wording.reword(&finding.message));
-            Finding { message, ..finding }
+            Finding { message: message.into(), ..finding }
         };
         remarks.into_iter().chain(of_checks).map(worded).collect()
     }

@@ -10,6 +10,7 @@ use crate::{
     engine::{Env, Fetched, Finding, ObjectKey},
     problem::quote_exactly,
     sensitive::Sensitive,
+    text::Text,
 };
 
 /// The fields that a kind has found, and the settings that it cannot express in fields.
@@ -145,7 +146,7 @@ impl<'a> Recovery<'a> {
 
     /// Records what W&B Server makes of a variable, where that may not be what is meant. It concerns those who have
     /// the server, and no resource.
-    pub fn remark(&mut self, name: &str, result: CheckResult, reason: Reason, message: impl Into<String>) {
+    pub fn remark(&mut self, name: &str, result: CheckResult, reason: Reason, message: impl Into<Text>) {
         self.remarks.push(remark(name, result, reason, message));
     }
 

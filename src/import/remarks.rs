@@ -6,10 +6,11 @@ use super::FoundEnvironment;
 use crate::{
     api::{CheckName, CheckResult, Reason},
     engine::{Finding, Kind},
+    text::Text,
 };
 
 /// What a person should know about a variable.
-pub(super) fn remark(name: &str, result: CheckResult, reason: Reason, message: impl Into<String>) -> Finding {
+pub(super) fn remark(name: &str, result: CheckResult, reason: Reason, message: impl Into<Text>) -> Finding {
     let name = CheckName::Variable(name.into());
     Finding { name, result, reason, message: message.into(), duration: Duration::ZERO }
 }

@@ -174,7 +174,7 @@ mod tests {
         let trusted = TrustedKeys { set: &set, policy: &policy };
         report.record(CheckName::KeysStrong, strength(trusted, &advertised));
         let finding = report.finish().list.remove(0);
-        (finding.result, finding.reason, finding.message)
+        (finding.result, finding.reason, finding.message.into())
     }
 
     fn with(mut key: Value, changes: &Value) -> Value {

@@ -326,7 +326,7 @@ mod tests {
         let credentials = credentials(name);
         let used_up = |warning| {
             let checked = accepted(&credentials, Some(warning), &LdapProtection::Plaintext);
-            Finding::noted(CheckName::Bind, checked).message
+            Finding::noted(CheckName::Bind, checked).message.into()
         };
         for message in [
             refused(&credentials, &result(49, "password expired"), &PolicyResponse::default()).message,

@@ -136,7 +136,10 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-    use crate::{api::Reason, net::memory::AnswerMemory};
+    use crate::{
+        api::Reason,
+        net::{connection::RequestForm, memory::AnswerMemory},
+    };
 
     /// hyper tells this apart from other ends by the text of its error alone, so this fails when the text changes.
     #[tokio::test]
@@ -144,7 +147,8 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(64);
         theirs.write_all(b"220 mail.example.org ESMTP\r\n").await.unwrap();
         let meter = Meter::new(Arc::new(AnswerMemory::default()), "wandb");
-        let mut conversation = Conversation::begin(Box::new(ours), "a.example").await.unwrap();
+        let connection = HttpConnection { stream: Box::new(ours), form: RequestForm::Origin };
+        let mut conversation = Conversation::begin(connection, "a.example").await.unwrap();
         let request = HttpRequest::get("http://a.example/".parse().unwrap());
         let problem = conversation.exchange(request, &meter).await.err().unwrap();
         assert_eq!(problem.reason, Reason::ProtocolError, "{}", problem.message);

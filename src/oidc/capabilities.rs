@@ -156,7 +156,7 @@ mod tests {
         let mut report = Report::new(Vec::new(), Redactor::default());
         report.record(CheckName::Scopes, outcome);
         let finding = report.finish().list.remove(0);
-        (finding.result, finding.message)
+        (finding.result, finding.message.into())
     }
 
     #[test]

@@ -108,7 +108,7 @@ mod tests {
         let mut report = Report::new(Vec::new(), Redactor::default());
         report.record(CheckName::SigningKeys, judge(&KeySet::of(keys).unwrap(), &algorithms, ""));
         let finding = report.finish().list.remove(0);
-        (finding.result, finding.reason, finding.message)
+        (finding.result, finding.reason, finding.message.into())
     }
 
     #[test]

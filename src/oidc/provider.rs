@@ -243,7 +243,7 @@ mod tests {
         let secret = secret.map(Sensitive::from);
         report.record(crate::api::CheckName::ProviderRules, check(&settings, secret.as_ref()));
         let finding = report.finish().list.remove(0);
-        (finding.reason, finding.message)
+        (finding.reason, finding.message.into())
     }
 
     #[test]

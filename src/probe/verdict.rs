@@ -147,8 +147,8 @@ impl ProbeVerdict {
         }
         let check = |WireCheck(name, letter, reason, message): WireCheck| {
             let result = result(letter).ok_or(UnreadableVerdict)?;
-            let reason = if reason.is_empty() { Reason::Passed.as_str().to_owned() } else { reason };
-            Ok(CheckStatus { name, result, reason, message })
+            let reason = if reason.is_empty() { Reason::Passed.as_str().into() } else { reason.into() };
+            Ok(CheckStatus { name: name.into(), result, reason, message: message.into() })
         };
         let kind = |(kind, left_out, checks): (String, usize, Vec<WireCheck>)| {
             let checks: Result<_, _> = checks.into_iter().map(check).collect();
@@ -201,7 +201,7 @@ fn halves(
 fn entry(check: &CheckStatus, detail: VerdictDetail) -> WireCheck {
     let length = if complains(check.result) { detail.message } else { detail.calm.min(detail.message) };
     let reason = if check.reason == Reason::Passed.as_str() { "" } else { &check.reason };
-    WireCheck(check.name.clone(), letter(check.result), reason.to_owned(), cut(&check.message, length))
+    WireCheck(check.name.to_string(), letter(check.result), reason.to_owned(), cut(&check.message, length))
 }
 
 /// The text, or its beginning and a mark that it goes on.
@@ -221,7 +221,7 @@ mod tests {
 
     fn check(name: &str, result: CheckResult, message: &str) -> CheckStatus {
         let reason = if result == CheckResult::Passed { "Passed" } else { "Inconclusive" };
-        CheckStatus { name: name.to_owned(), result, reason: reason.to_owned(), message: message.to_owned() }
+        CheckStatus { name: name.into(), result, reason: reason.into(), message: message.into() }
     }
 
     fn verdict(checks: Vec<CheckStatus>) -> ProbeVerdict {
@@ -288,8 +288,14 @@ mod tests {
     fn any_check() -> impl Strategy<Value = CheckStatus> {
         let results = proptest::sample::select(LETTERS.map(|(result, _)| result).to_vec());
         let message = prop_oneof!["[a-z .]{0,80}", any::<String>(), "[\"\\\\\n\u{1}ü…]{0,900}"];
-        ("[A-Z][A-Za-z/_0-9]{0,40}", results, "[A-Z][a-z]{1,20}", message)
-            .prop_map(|(name, result, reason, message)| CheckStatus { name, result, reason, message })
+        ("[A-Z][A-Za-z/_0-9]{0,40}", results, "[A-Z][a-z]{1,20}", message).prop_map(
+            |(name, result, reason, message)| CheckStatus {
+                name: name.into(),
+                result,
+                reason: reason.into(),
+                message: message.into(),
+            },
+        )
     }
 
     prop_compose! {

@@ -69,8 +69,17 @@ impl<H: Clone + Eq + Hash> Pool<H> {
 #[derive(Debug)]
 pub(crate) struct Shares<H, W> {
     pool: Pool<H>,
-    waiting: HashMap<H, VecDeque<(u64, W)>>,
+    waiting: HashMap<H, VecDeque<(Position, W)>>,
     arrivals: u64,
+}
+
+/// A position in the queue, by the order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Position {
+    /// Ahead of all who are in line.
+    Ahead(u64),
+    /// In line.
+    InLine(u64),
 }
 
 impl<H: Clone + Eq + Hash, W> Shares<H, W> {
@@ -92,8 +101,19 @@ impl<H: Clone + Eq + Hash, W> Shares<H, W> {
 
     /// Puts a waiter into the queue.
     pub(crate) fn wait(&mut self, holder: H, waiter: W) {
+        self.queue(holder, Position::InLine, waiter);
+    }
+
+    /// Puts a waiter into the queue ahead of those who came by [`Shares::wait`]. That gives the holder no more places.
+    pub(crate) fn wait_ahead(&mut self, holder: H, waiter: W) {
+        self.queue(holder, Position::Ahead, waiter);
+    }
+
+    fn queue(&mut self, holder: H, position: fn(u64) -> Position, waiter: W) {
         self.arrivals += 1;
-        self.waiting.entry(holder).or_default().push_back((self.arrivals, waiter));
+        let position = position(self.arrivals);
+        let queue = self.waiting.entry(holder).or_default();
+        queue.insert(queue.partition_point(|(other, _)| *other < position), (position, waiter));
     }
 
     /// All waiters, in no particular order.
@@ -106,11 +126,12 @@ impl<H: Clone + Eq + Hash, W> Shares<H, W> {
         self.pool.give_back(holder);
     }
 
-    /// Gives a place to the next waiter: of the holders with the fewest places, the one that has waited longest.
+    /// Gives a place to the next waiter: of the holders with the fewest places, the one that is ahead, or has waited
+    /// longest.
     pub(crate) fn next(&mut self) -> Option<(H, W)> {
-        let first = |(holder, queue): (&H, &VecDeque<(u64, W)>)| {
-            let (arrival, _) = queue.front()?;
-            let rank = (self.pool.held(holder), *arrival);
+        let first = |(holder, queue): (&H, &VecDeque<(Position, W)>)| {
+            let (position, _) = queue.front()?;
+            let rank = (self.pool.held(holder), *position);
             self.pool.fits(holder).then(|| (rank, holder.clone()))
         };
         let (_, holder) = self.waiting.iter().filter_map(first).min_by_key(|(rank, _)| *rank)?;
@@ -176,6 +197,30 @@ mod tests {
         assert_eq!(called(&mut shares), [("a", 1)], "no more than are left");
         shares.give_back(&"d");
         assert_eq!(called(&mut shares), [("a", 2)]);
+    }
+
+    #[test]
+    fn who_goes_ahead_takes_no_place_of_another_holder() {
+        let mut shares = Shares::new(1);
+        assert!(shares.take(&"a"));
+        for (holder, waiter) in [("a", 1), ("a", 2), ("b", 3), ("b", 4)] {
+            if waiter % 2 == 0 { shares.wait_ahead(holder, waiter) } else { shares.wait(holder, waiter) }
+        }
+        shares.wait_ahead("a", 5);
+        let mut order = Vec::new();
+        let mut last = "a";
+        for _ in 0..5 {
+            shares.give_back(&last);
+            let [(holder, waiter)] = called(&mut shares)[..] else { panic!("one place, one waiter") };
+            order.push(waiter);
+            last = holder;
+        }
+        assert_eq!(order, [2, 4, 5, 1, 3]);
+        let mut shares = Shares::new(4);
+        assert!(shares.take(&"a") && shares.take(&"a"));
+        shares.wait("b", 1);
+        shares.wait_ahead("a", 2);
+        assert_eq!(called(&mut shares), [("b", 1)], "who has fewer comes first all the same");
     }
 
     proptest! {

@@ -148,7 +148,7 @@ fn outdated(observed: &Observed, resource: &ObservedResource) -> Option<String> 
         }
         let references = status.observed_references.iter().filter(|reference| reference.kind == "Secret");
         let changed = references.into_iter().find(|reference| {
-            version_of(&reference.name).is_some_and(|version| version != reference.resource_version)
+            version_of(&reference.name).is_some_and(|version| version != &*reference.resource_version)
         });
         if let Some(reference) = changed {
             return Some(format!(

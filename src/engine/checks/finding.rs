@@ -9,6 +9,7 @@ use crate::{
         names::{CredentialsAnswer, Resolution},
     },
     net::ServerCertificate,
+    text::Text,
 };
 
 /// The outcome of a check that did not fail.
@@ -55,7 +56,7 @@ pub struct Finding {
     /// The reason, one word for programs.
     pub reason: Reason,
     /// What was seen, what was expected, and what to do next.
-    pub message: String,
+    pub message: Text,
     /// How long the check took.
     pub duration: Duration,
 }
@@ -67,7 +68,7 @@ impl Finding {
             Some(reason) => (CheckResult::Warning, reason),
             None => (CheckResult::Passed, Reason::Passed),
         };
-        Self { name, result, reason, message: checked.message, duration: Duration::ZERO }
+        Self { name, result, reason, message: checked.message.into(), duration: Duration::ZERO }
     }
 
     /// What a failure says of the account's credentials, if this check sent them.
@@ -79,9 +80,9 @@ impl Finding {
     /// The finding as `status.checks` carries it.
     pub fn status(&self) -> CheckStatus {
         CheckStatus {
-            name: self.name.to_string(),
+            name: self.name.to_string().into(),
             result: self.result,
-            reason: self.reason.to_string(),
+            reason: self.reason.as_str().into(),
             message: self.message.clone(),
         }
     }

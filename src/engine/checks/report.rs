@@ -140,10 +140,11 @@ impl Report {
             .running
             .take_if(|(running, _)| *running == name)
             .map_or(Duration::ZERO, |(_, started)| started.elapsed());
-        let mut finding = Finding { name, result, reason, message: self.redactor.redact(message), duration };
+        let mut finding =
+            Finding { name, result, reason, message: self.redactor.redact(message).into(), duration };
         let answer = finding.credentials_answer(self.account);
         if let Some(advice) = advice(&finding, answer, self.repetition) {
-            finding.message = format!("{} {advice}", finding.message);
+            finding.message = format!("{} {advice}", finding.message).into();
         }
         self.findings.push(finding);
     }
@@ -224,7 +225,7 @@ fn not_reached(name: CheckName, culprit: &str) -> Finding {
         name,
         result: CheckResult::Skipped,
         reason: Reason::NotReached,
-        message: format!("Not run, since {culprit} failed."),
+        message: format!("Not run, since {culprit} failed.").into(),
         duration: Duration::ZERO,
     }
 }

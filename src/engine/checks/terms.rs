@@ -78,3 +78,39 @@ pub(in crate::engine) fn sharing<K: Kind>(
         Age::Fresh => sharing.just_now(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::LdapConfig,
+        engine::{InputsHash, SpecDigest},
+    };
+
+    #[test]
+    fn what_must_be_fresh_is_shared_for_a_second_only() {
+        let object: LdapConfig = serde_json::from_value(json!({
+            "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+            "metadata": {"name": "corp", "namespace": "team", "generation": 1},
+            "spec": {"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org", "checkInterval": "5m"},
+        }))
+        .unwrap();
+        let inputs = CheckedInputs::known(&object, &SpecDigest::of(&object), &BTreeMap::new());
+        let hash = InputsHash::from(1);
+        let check_key = CheckKey {
+            inputs: hash,
+            spec: hash,
+            recheck: None,
+            dependency_readiness: Vec::new(),
+            requests: Vec::new(),
+        };
+        let at_most = |age| sharing(&object, None, &check_key, &inputs, age).freshness.at_most;
+        assert_eq!(at_most(Age::AsScheduled), Duration::from_mins(5));
+        assert_eq!(at_most(Age::Fresh), Duration::from_secs(1));
+        assert!(at_most(Age::Fresh) < FRESH, "they are that fresh when the checks are over");
+    }
+}

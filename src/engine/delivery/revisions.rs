@@ -8,13 +8,14 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
-    core::PartialObjectMeta,
+    core::{ObjectMeta, PartialObjectMeta},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
-        Contender, Kind, Values,
+        Contender, Context, Kind, ObjectKey, ReferenceSource, Values,
+        inputs::references::version_of,
         publish::secret::{
             MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, SECRET_TYPE, encoded, field_manager, owner,
             owner_in_targets, values_of,
@@ -133,6 +134,12 @@ impl Revision {
         Target::parse(&self.target)
     }
 
+    /// The version that was read, as an event about the Secret tells it.
+    fn version_of_object(&self) -> String {
+        let (resource_version, uid) = (self.version.clone(), self.uid.clone());
+        version_of(&ObjectMeta { resource_version, uid, ..ObjectMeta::default() })
+    }
+
     /// Whether it was made for at least one object of the target.
     pub fn shares_object(&self, target: &Target) -> bool {
         self.made_for().is_some_and(|own| own.shares_object(target))
@@ -150,9 +157,21 @@ impl Revision {
 }
 
 /// Reads the metadata and states of every revision of the resource, the oldest first.
-pub(super) async fn list<K: Kind>(client: &Client, object: &K) -> Result<Vec<Revision>, kube::Error> {
+pub(super) async fn list<K: Kind>(context: &Context<K>, object: &K) -> Result<Vec<Revision>, kube::Error> {
     let (title, owner) = (owner::<K>(&object.name_any()), owner_in_targets(object));
-    marks(&api(client, object), &title, &owner).await
+    let revisions = marks(&api(&context.client, object), &title, &owner).await?;
+    let versions = revisions.iter().map(|revision| (secret(&revision.name), revision.version_of_object()));
+    context.registry.observe_revisions(object, versions.collect());
+    Ok(revisions)
+}
+
+/// Notes the version of a revision that the run wrote: an event about it is no reason to run again.
+fn wrote<K: Kind>(context: &Context<K>, object: &K, name: &str, metadata: Option<&ObjectMeta>) {
+    context.registry.observe(object, secret(name), metadata.map(version_of));
+}
+
+fn secret(name: &str) -> ObjectKey {
+    ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() }
 }
 
 /// The same for another resource.
@@ -214,13 +233,13 @@ pub(super) struct Unlisted {
 /// Looks up the Secrets of those numbers that are not among the revisions or have lost their label, and restores
 /// the metadata of those that belong to the resource.
 pub(super) async fn look_up<K: Kind>(
-    client: &Client,
+    context: &Context<K>,
     object: &K,
     target: &Target,
     numbers: &BTreeSet<u64>,
     revisions: &[Revision],
 ) -> Result<Unlisted, kube::Error> {
-    let api = api(client, object);
+    let api = api(&context.client, object);
     let mut unlisted = Unlisted::default();
     let is_known = |number: &u64| revisions.iter().any(|each| each.number == *number && each.is_labelled);
     for number in numbers.iter().filter(|number| !is_known(number)) {
@@ -230,7 +249,8 @@ pub(super) async fn look_up<K: Kind>(
             let parameters =
                 PatchParams { field_manager: Some(field_manager::<K>()), ..PatchParams::default() };
             let patch = Patch::Merge(metadata_of(object, target, &secret));
-            api.patch_metadata(&name, &parameters, &patch).await?;
+            let mended = api.patch_metadata(&name, &parameters, &patch).await?;
+            wrote(context, object, &name, Some(&mended.metadata));
             unlisted.mended.insert(*number);
         } else {
             unlisted.foreign.insert(*number);
@@ -314,7 +334,7 @@ pub(super) struct Blueprint<'a> {
 /// Creates a revision. It has no owner reference: pods must never lose what they refer to, however the resource
 /// is deleted. The resource's finalizer deletes the revisions in time.
 pub(super) async fn create<K: Kind>(
-    client: &Client,
+    context: &Context<K>,
     object: &K,
     blueprint: Blueprint<'_>,
     now: Timestamp,
@@ -341,8 +361,11 @@ pub(super) async fn create<K: Kind>(
         annotations.insert(ADOPTED_ANNOTATION.to_owned(), "true".to_owned());
     }
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
-    match api(client, object).create(&parameters, &secret).await {
-        Ok(_) => Ok(RevisionCreation::Done),
+    match api(&context.client, object).create(&parameters, &secret).await {
+        Ok(created) => {
+            wrote(context, object, &created.name_any(), Some(&created.metadata));
+            Ok(RevisionCreation::Done)
+        }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(RevisionCreation::Taken),
         Err(error) => Err(error),
     }
@@ -350,27 +373,27 @@ pub(super) async fn create<K: Kind>(
 
 /// Records the state of a revision.
 pub(super) async fn mark<K: Kind>(
-    client: &Client,
+    context: &Context<K>,
     object: &K,
     revision: &Revision,
     mark: &RevisionState,
 ) -> Result<(), kube::Error> {
     let text = serde_json::to_string(mark).map_err(kube::Error::SerdeError)?;
-    annotate(client, object, revision, ROLLOUT_ANNOTATION, &text).await
+    annotate(context, object, revision, ROLLOUT_ANNOTATION, &text).await
 }
 
 /// Records that from now on a revision is for these objects only.
 pub(super) async fn limit<K: Kind>(
-    client: &Client,
+    context: &Context<K>,
     object: &K,
     revision: &Revision,
     target: &Target,
 ) -> Result<(), kube::Error> {
-    annotate(client, object, revision, TARGET_ANNOTATION, &target.to_string()).await
+    annotate(context, object, revision, TARGET_ANNOTATION, &target.to_string()).await
 }
 
 async fn annotate<K: Kind>(
-    client: &Client,
+    context: &Context<K>,
     object: &K,
     revision: &Revision,
     name: &str,
@@ -384,23 +407,27 @@ async fn annotate<K: Kind>(
         },
     });
     let parameters = PatchParams { field_manager: Some(field_manager::<K>()), ..PatchParams::default() };
-    api(client, object).patch_metadata(&revision.name, &parameters, &Patch::Merge(patch)).await?;
+    let api = api(&context.client, object);
+    let annotated = api.patch_metadata(&revision.name, &parameters, &Patch::Merge(patch)).await?;
+    wrote(context, object, &revision.name, Some(&annotated.metadata));
     Ok(())
 }
 
 /// Deletes a revision.
 pub(super) async fn delete<K: Kind>(
-    client: &Client,
+    context: &Context<K>,
     object: &K,
     revision: &Revision,
 ) -> Result<(), kube::Error> {
     let preconditions = Preconditions { uid: revision.uid.clone(), resource_version: None };
     let parameters = DeleteParams::default().preconditions(preconditions);
-    match api(client, object).delete(&revision.name, &parameters).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(error),
+    match api(&context.client, object).delete(&revision.name, &parameters).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        Err(error) => return Err(error),
     }
+    wrote(context, object, &revision.name, None);
+    Ok(())
 }
 
 fn api<K: Kind>(client: &Client, object: &K) -> Api<Secret> {

@@ -115,7 +115,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             self.context.memory.saw(self.object, sightings);
             match desired.judge(rollout, here, attempt) {
                 Judgement::Mark(revision, mark) => {
-                    revisions::mark(client, self.object, revision, &mark).await?;
+                    revisions::mark(self.context, self.object, revision, &mark).await?;
                     return Ok(None);
                 }
                 Judgement::Return { to, evidence } => {
@@ -179,7 +179,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 desired.back(Some(to), evidence, &view.attempt)
             }
         };
-        revisions::mark(client, self.object, revision, &mark).await?;
+        revisions::mark(self.context, self.object, revision, &mark).await?;
         Ok(())
     }
 
@@ -218,7 +218,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         used.extend(desired.number);
         used.extend(working_before(here, desired.newest));
         for revision in here.iter().rev().skip(KEPT).filter(|revision| !used.contains(&revision.number)) {
-            revisions::delete(client, self.object, revision).await?;
+            revisions::delete(self.context, self.object, revision).await?;
         }
         Ok(())
     }

@@ -102,9 +102,10 @@ impl<K: Kind> DeliveryRun<'_, K> {
         used_numbers: &mut BTreeSet<u64>,
     ) -> Result<Option<Delivered>, StepError> {
         let client = &self.context.client;
-        let all = revisions::list(client, self.object).await?;
+        let all = revisions::list(self.context, self.object).await?;
         let standing = seen.standing(&self.owner);
-        let unlisted = revisions::look_up(client, self.object, self.target, &standing.numbers, &all).await?;
+        let unlisted =
+            revisions::look_up(self.context, self.object, self.target, &standing.numbers, &all).await?;
         if !unlisted.foreign.is_empty() || !unlisted.mended.is_empty() {
             used_numbers.extend(&unlisted.foreign);
             self.owner = self.owner.clone().excluding(unlisted.foreign);
@@ -138,7 +139,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             DeliveryStep::Nothing => Ok(Some(nothing())),
             DeliveryStep::Create(number) => self.create(&seen, &here, &standing, number, used_numbers).await,
             DeliveryStep::Mark(revision, mark) => {
-                revisions::mark(client, self.object, revision, &mark).await?;
+                revisions::mark(self.context, self.object, revision, &mark).await?;
                 Ok(None)
             }
             DeliveryStep::Stay(stranded) => Ok(Some(Delivered {

@@ -79,8 +79,7 @@ async fn try_to_withdraw<K: Kind>(
     kept: Option<&Target>,
     pace: WithdrawalPace,
 ) -> Result<Withdrawal, StepError> {
-    let client = &context.client;
-    let all = revisions::list(client, object).await?;
+    let all = revisions::list(context, object).await?;
     let is_elsewhere = |revision: &&Revision| kept.is_none_or(|kept| !revision.is_within(kept));
     let mut elsewhere: Vec<_> = all.iter().filter(is_elsewhere).cloned().collect();
     let mut targets: Vec<_> = elsewhere.iter().filter_map(Revision::made_for).collect();
@@ -103,7 +102,7 @@ async fn try_to_withdraw<K: Kind>(
     for revision in std::mem::take(&mut elsewhere) {
         let own = revision.made_for();
         if let Some(rest) = kept.zip(own.as_ref()).and_then(|(kept, own)| own.common_with(kept)) {
-            revisions::limit(client, object, &revision, &rest).await?;
+            revisions::limit(context, object, &revision, &rest).await?;
             continue;
         }
         let is_used =
@@ -111,7 +110,7 @@ async fn try_to_withdraw<K: Kind>(
         if own.is_none_or(|own| own.objects().into_iter().any(is_used)) {
             elsewhere.push(revision);
         } else {
-            revisions::delete(client, object, &revision).await?;
+            revisions::delete(context, object, &revision).await?;
         }
     }
     Ok(if elsewhere.is_empty() { Withdrawal::Complete } else { Withdrawal::PodsRemain })
@@ -153,7 +152,7 @@ async fn emptied<K: Kind>(
             return Ok(Some(workloads::in_use(client, &namespace, None, &owner).await?));
         };
         let numbers = seen.standing(&owner).numbers;
-        let unlisted = revisions::look_up(client, object, target, &numbers, revisions).await?;
+        let unlisted = revisions::look_up(context, object, target, &numbers, revisions).await?;
         if !unlisted.mended.is_empty() {
             // The revisions whose metadata was restored are in the list of the next run.
             return Ok(None);

@@ -71,8 +71,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
         used_numbers: &mut BTreeSet<u64>,
     ) -> Result<(), StepError> {
         let number = blueprint.number;
-        let client = &self.context.client;
-        if revisions::create(client, self.object, blueprint, self.now).await? == RevisionCreation::Taken {
+        let created = revisions::create(self.context, self.object, blueprint, self.now).await?;
+        if created == RevisionCreation::Taken {
             used_numbers.insert(number);
         }
         Ok(())

@@ -3,10 +3,25 @@
 //! An event about a version that was read, or that the run wrote itself, tells nothing new. What comes while a run is
 //! under way may be either, so it waits for the end of the run.
 
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
+};
+
 use crate::engine::ObjectKey;
 
 /// A version of an object; nothing where there is no object.
-type ObjectVersion = Option<String>;
+type ObjectVersion = Option<VersionHash>;
+
+/// Tells a version from any other one. The text of a version would take several times as much memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct VersionHash(u64);
+
+static HASH_KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+fn hashed(version: Option<&str>) -> ObjectVersion {
+    version.map(|version| VersionHash(HASH_KEY.hash_one(version)))
+}
 
 /// What a resource's runs know of other objects.
 #[derive(Debug, Default)]
@@ -22,15 +37,20 @@ impl Observed {
     /// Whether the resource is to run at once, since the object has this version now.
     pub(super) fn is_news(&mut self, object: &ObjectKey, version: Option<&str>) -> bool {
         if self.runs > 0 {
-            set(&mut self.arrived, object.clone(), version.map(str::to_owned));
+            set(&mut self.arrived, object.clone(), hashed(version));
             return false;
         }
-        self.version(object).is_none_or(|known| known.as_deref() != version)
+        self.version(object) != Some(hashed(version))
     }
 
     /// A run has read or written this version.
-    pub(super) fn observe(&mut self, object: ObjectKey, version: ObjectVersion) {
-        set(&mut self.versions, object, version);
+    pub(super) fn observe(&mut self, object: ObjectKey, version: Option<&str>) {
+        set(&mut self.versions, object, hashed(version));
+    }
+
+    /// Forgets the versions of the objects for which this is false.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&ObjectKey) -> bool) {
+        self.versions.retain(|(object, _)| is_kept(object));
     }
 
     /// A run begins.
@@ -45,7 +65,7 @@ impl Observed {
             return false;
         }
         let arrived = std::mem::take(&mut self.arrived);
-        arrived.iter().any(|(object, version)| self.version(object) != Some(version))
+        arrived.iter().any(|(object, version)| self.version(object) != Some(*version))
     }
 
     /// Forgets what another resource of the same name knew.
@@ -53,8 +73,14 @@ impl Observed {
         self.versions.clear();
     }
 
-    fn version(&self, object: &ObjectKey) -> Option<&ObjectVersion> {
-        self.versions.iter().find(|(known, _)| known == object).map(|(_, version)| version)
+    /// How many objects are known.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.versions.len()
+    }
+
+    fn version(&self, object: &ObjectKey) -> Option<ObjectVersion> {
+        self.versions.iter().find(|(known, _)| known == object).map(|(_, version)| *version)
     }
 }
 

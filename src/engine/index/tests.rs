@@ -219,9 +219,9 @@ fn compare(index: &mut Index, all: &All) {
             );
             let namesakes = index.namesakes(namespace, claimant);
             assert_eq!(lost_identity(claimant, &namesakes), lost_identity(claimant, &claimants));
-            let beside: Vec<_> = index.beside(namespace, &[claimant]);
-            let beside: Vec<_> = beside.iter().map(|other| Contender::clone(other)).collect();
-            assert_eq!(names(partners(claimant, &beside)), names(partners(claimant, &claimants)));
+            let beside = index.beside(namespace, &[claimant]);
+            let beside = partners(claimant, beside.iter().map(|other| &**other));
+            assert_eq!(names(beside), names(partners(claimant, &claimants)));
         }
     }
 }
@@ -333,9 +333,9 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() }
 }
 
-/// An index with one resource that reads `secret-0`.
-fn one() -> (Index, KindKey) {
-    let sketch = Sketch {
+/// A resource that reads `secret-0`.
+fn of_one() -> Sketch {
+    Sketch {
         place: (0, 0, 0),
         secret: 0,
         own_secret: None,
@@ -347,8 +347,12 @@ fn one() -> (Index, KindKey) {
         state: 0,
         status: 0,
         version: 1,
-    };
-    let mut index = Index::default();
+    }
+}
+
+/// An index with that resource.
+fn one() -> (Index, KindKey) {
+    let (mut index, sketch) = (Index::default(), of_one());
     index.put("east", sketch.id().1, sketch.walked().entry);
     (index, sketch.id().1)
 }
@@ -401,6 +405,33 @@ fn what_comes_during_a_run_is_judged_at_its_end() {
         assert_eq!(index.run_ended("east", &resource), runs_again, "{read:?} {arrives:?}");
         assert!(!index.run_ended("east", &resource), "it is told once");
     }
+}
+
+#[test]
+fn a_revision_that_a_run_has_written_is_no_news() {
+    let sketch = Sketch { target: Some(0), own_secret: Some(1), ..of_one() };
+    let (mut index, resource) = (Index::default(), sketch.id().1);
+    index.put("east", resource.clone(), sketch.walked().entry);
+    let tell = |index: &mut Index, name, version| index.object_changed("east", &key(name), version).len();
+    assert_eq!(tell(&mut index, "secret-1-2", Some("1")), 1, "nobody knows of it");
+    index.observe("east", &resource, key("secret-1-2"), Some("2".into()));
+    assert_eq!(tell(&mut index, "secret-1-2", Some("2")), 0);
+    assert_eq!(tell(&mut index, "secret-1-2", Some("3")), 1, "somebody else changed it");
+    index.observe("east", &resource, key("secret-1-2"), None);
+    assert_eq!(tell(&mut index, "secret-1-2", None), 0, "it was deleted by a run");
+    assert_eq!(tell(&mut index, "secret-1-3", None), 1, "this one was not");
+
+    // What a list does not show is forgotten, so that nothing is kept of revisions that are gone.
+    index.observe("east", &resource, key("secret-0"), Some("1".into()));
+    index.observe_revisions(
+        "east",
+        &resource,
+        vec![(key("secret-1-3"), "7".into()), (key("other-1"), "7".into())],
+    );
+    assert_eq!(tell(&mut index, "secret-1-3", Some("7")), 0);
+    assert_eq!(tell(&mut index, "secret-1-2", None), 1);
+    assert_eq!(tell(&mut index, "secret-0", Some("1")), 0, "which is no revision");
+    assert_eq!(index.namespaces["east"].entries[&resource].observed.known(), 2);
 }
 
 #[test]

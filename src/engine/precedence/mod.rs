@@ -306,9 +306,12 @@ pub fn leader<'a>(contender: &'a Contender, others: &'a [Contender]) -> &'a Cont
 }
 
 /// The other resources whose values are joined with those of this one, the oldest first.
-pub fn partners<'a>(contender: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
+pub fn partners<'a>(
+    contender: &Contender,
+    others: impl IntoIterator<Item = &'a Contender>,
+) -> Vec<&'a Contender> {
     let mut partners: Vec<_> = others
-        .iter()
+        .into_iter()
         .filter(|other| is_written_together(contender, other) && !other.is(contender))
         .filter(|other| other.activity != Activity::Leaving)
         .collect();

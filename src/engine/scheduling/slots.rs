@@ -54,6 +54,15 @@ enum RunPace {
     Slow,
 }
 
+/// When a resource gets a slot, compared with others of its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Urgency {
+    /// In the order in which they come.
+    Ordinary,
+    /// Ahead of those: a restarted process looks first at what was not Ready.
+    Urgent,
+}
+
 struct Waiter {
     key: ResourceKey,
     call: Box<dyn FnOnce() + Send>,
@@ -90,6 +99,7 @@ impl Slots {
     pub(in crate::engine) fn enter(
         &self,
         key: ResourceKey,
+        urgency: Urgency,
         call: impl FnOnce() + Send + 'static,
     ) -> Option<Slot> {
         let mut state = self.state();
@@ -103,7 +113,11 @@ impl Slots {
                 return Some(holder);
             }
             state.waiting.insert(key.clone());
-            state.active.wait(holder, Waiter { key: key.clone(), call: Box::new(call) });
+            let waiter = Waiter { key: key.clone(), call: Box::new(call) };
+            match urgency {
+                Urgency::Ordinary => state.active.wait(holder, waiter),
+                Urgency::Urgent => state.active.wait_ahead(holder, waiter),
+            }
             None
         })?;
         drop(state);
@@ -191,11 +205,13 @@ mod tests {
 
     use super::*;
 
+    fn enter(slots: &Slots, namespace: &str, name: &str) -> Option<Slot> {
+        slots.enter(ResourceKey::new(namespace, name), Urgency::Ordinary, || {})
+    }
+
     /// Runs that never end, each with the resource's name.
     fn begin(slots: &Slots, namespace: &str, names: std::ops::Range<usize>) -> Vec<Slot> {
-        names
-            .filter_map(|number| slots.enter(ResourceKey::new(namespace, &number.to_string()), || {}))
-            .collect()
+        names.filter_map(|number| enter(slots, namespace, &number.to_string())).collect()
     }
 
     #[test]
@@ -213,15 +229,40 @@ mod tests {
         let (calls, called) = mpsc::channel();
         for _ in 0..3 {
             let calls = calls.clone();
-            assert!(slots.enter(ResourceKey::new("b", "waits"), move || calls.send(()).unwrap()).is_none());
+            let key = ResourceKey::new("b", "waits");
+            assert!(slots.enter(key, Urgency::Ordinary, move || calls.send(()).unwrap()).is_none());
         }
         drop(first);
         assert_eq!(called.try_iter().count(), 1);
         assert!(begin(&slots, "c", 0..1).is_empty(), "the slot is kept for who was called");
-        let second = slots.enter(ResourceKey::new("b", "waits"), || {});
+        let second = enter(&slots, "b", "waits");
         assert!(second.is_some());
         drop(second);
         assert_eq!(begin(&slots, "c", 0..1).len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_ready_is_called_first() {
+        let slots = Slots::new(1);
+        let first = begin(&slots, "a", 0..1);
+        let (calls, called) = mpsc::channel();
+        for (name, urgency) in [
+            ("ready", Urgency::Ordinary),
+            ("not-ready", Urgency::Urgent),
+            ("ready-too", Urgency::Ordinary),
+            ("new", Urgency::Urgent),
+        ] {
+            let calls = calls.clone();
+            assert!(
+                slots
+                    .enter(ResourceKey::new("b", name), urgency, move || calls.send(name).unwrap())
+                    .is_none()
+            );
+        }
+        drop(first);
+        let order =
+            std::iter::from_fn(|| called.try_recv().ok().inspect(|name| drop(enter(&slots, "b", name))));
+        assert_eq!(order.collect::<Vec<_>>(), ["not-ready", "new", "ready", "ready-too"]);
     }
 
     #[test]

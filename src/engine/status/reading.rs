@@ -14,6 +14,11 @@ pub fn is_suspended(status: &Status) -> bool {
         .is_some_and(|ready| ready.reason == Reason::Suspended.as_str())
 }
 
+/// Whether a status says that all is as the spec says.
+pub fn is_ready(status: &Status) -> bool {
+    true_reason(status, ConditionType::Ready).is_some()
+}
+
 /// Whether a status tells that no check counts as failed.
 pub fn is_verified(status: &Status) -> bool {
     true_reason(status, ConditionType::Verified).is_some()

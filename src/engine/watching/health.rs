@@ -47,6 +47,8 @@ struct WatchState {
     what: String,
     /// When it listed its objects first, or first after a restart.
     listed: Option<Instant>,
+    /// Whether a page of its list has come, and more are on their way.
+    is_under_way: bool,
     /// Whether it was ever listed.
     has_begun: bool,
     trouble: Option<Trouble>,
@@ -94,6 +96,7 @@ impl Watches {
             importance,
             what,
             listed: None,
+            is_under_way: false,
             has_begun: false,
             trouble: None,
             progress: Instant::now(),
@@ -116,9 +119,11 @@ impl Watches {
         words
     }
 
-    /// Waits until every needed watch has listed.
-    pub async fn listed(&self) {
-        self.0.until(|entries| !entries.watches.values().any(WatchState::is_awaited)).await;
+    /// Waits until every needed watch has listed its objects, or is about to: with many objects the rest of a list takes
+    /// long, and shows nothing that its first page does not.
+    pub async fn answered_for(&self) {
+        let is_silent = |watch: &WatchState| watch.is_awaited() && !watch.is_under_way;
+        self.0.until(|entries| !entries.watches.values().any(is_silent)).await;
     }
 
     /// The watch that had no sign for longer than a working watch can have, although the API server answers.
@@ -195,6 +200,12 @@ impl WatchHandle {
         if trouble.cause == Cause::Unanswered {
             self.shared.returns.send_modify(|count| *count += 1);
         }
+        self.shared.changed();
+    }
+
+    /// Records that a page of the list has come, which is not the last.
+    pub fn lists(&self) {
+        self.update(|watch| watch.is_under_way = true);
         self.shared.changed();
     }
 
@@ -294,6 +305,8 @@ pub async fn all_settled(watches: &[&WatchHandle]) {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn refused(words: &str) -> Trouble {
@@ -315,10 +328,26 @@ mod tests {
         assert_eq!(watches.obstacles(), ["may not list secrets"], "the other one still cannot");
         needed[1].listed();
         assert!(watches.obstacles().is_empty());
-        watches.listed().await;
+        watches.answered_for().await;
         // A failure after the first list does not make the process unready.
         needed[1].failed(refused("may not list secrets"));
         assert!(watches.obstacles().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_first_page_of_a_long_list_is_an_answer_but_not_the_list() {
+        let watches = Watches::default();
+        let long = watches.add("Secrets".into(), Importance::Needed);
+        let short = watches.add("ConfigMaps".into(), Importance::Needed);
+        let mut answered = Box::pin(watches.answered_for());
+        long.lists();
+        assert!((&mut answered).now_or_never().is_none(), "of the other one nothing is known");
+        short.listed();
+        answered.await;
+        assert!(long.unsettled().is_some() && long.listed_at().is_none());
+        assert!(Box::pin(long.settled()).now_or_never().is_none(), "runs wait for the rest");
+        long.failed(refused("may not list secrets"));
+        assert_eq!(watches.obstacles(), ["may not list secrets"]);
     }
 
     #[tokio::test]

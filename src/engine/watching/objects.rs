@@ -10,11 +10,10 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Secret},
 };
-use kube::{Client, Resource, ResourceExt, core::PartialObjectMeta, runtime::watcher::Event};
-use serde::de::DeserializeOwned;
+use kube::{Client, Resource, ResourceExt, runtime::watcher::Event};
 use tokio_util::sync::CancellationToken;
 
-use super::{health::Importance, trouble::WatchedPlace, watch::follow};
+use super::{health::Importance, lean::VersionOnly, trouble::WatchedPlace, watch::follow};
 use crate::engine::{
     ObjectKey, ReferenceSource, Registry, WatchScope, Watches, inputs::references::version_of,
 };
@@ -52,11 +51,9 @@ fn watch<O>(
 ) -> BoxFuture<'static, ()>
 where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
-    PartialObjectMeta<O>:
-        Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send,
 {
-    let api = scope.api::<PartialObjectMeta<O>>(client.clone());
-    let place = WatchedPlace::of::<PartialObjectMeta<O>>(&(), scope.namespace());
+    let api = scope.api::<VersionOnly<O>>(client.clone());
+    let place = WatchedPlace::of::<VersionOnly<O>>(&(), scope.namespace());
     let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
     let mut objects =
         Objects { source, scope: scope.clone(), registry: Arc::clone(registry), listed: HashSet::new() };

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
 use kube::{
-    Resource, ResourceExt,
+    ResourceExt,
     runtime::{
         Predicate, PredicateConfig, WatchStreamExt, predicates,
         reflector::{ObjectRef, store::Writer},
@@ -18,7 +18,7 @@ use crate::engine::{
     status::patch::mend_status,
 };
 
-/// The changes of a kind's resources, without the parts that are not needed in memory.
+/// The changes of a kind's resources.
 pub(in crate::engine) fn resources<K: Kind>(
     context: Arc<Context<K>>,
     scope: &WatchScope,
@@ -41,7 +41,6 @@ pub(in crate::engine) fn resources<K: Kind>(
     };
     follow(scope.api::<Guarded<K>>(context.client.clone()), place, watched)
         .map(Ok)
-        .modify(prune)
         .inspect_ok(move |event| match event {
             watcher::Event::Apply(object) => {
                 mend_status(&context, object, &run_again);
@@ -109,11 +108,4 @@ fn neighbour_changed<K: Kind>(registry: &Registry, namespace: &str, name: &str, 
     let Some(neighbour) = ReferencedKind::of::<K>() else { return };
     let object = ObjectKey { source: ReferenceSource::Neighbour(neighbour), name: name.to_owned() };
     registry.object_changed(namespace, &object, version);
-}
-
-/// Removes what `kubectl apply` and the API server store for their own use, which is most of an object's size.
-fn prune(object: &mut impl Resource) {
-    // An empty list would keep its room.
-    object.meta_mut().managed_fields = None;
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
 }

@@ -10,12 +10,13 @@ use serde::{
 };
 use serde_json::Value;
 
+use super::lean::LeanJson;
 use crate::{
     api::{self, Status},
     workloads::Target,
 };
 
-/// An object of a kind, whether this version of the operator can read it or not.
+/// An object of a kind without what the API server and `kubectl apply` store for their own use, whether this version of the operator can read it or not.
 #[derive(Clone, Debug)]
 pub struct Guarded<K>(pub Result<K, Unreadable>);
 
@@ -49,7 +50,7 @@ impl Unreadable {
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Value::deserialize(deserializer)?;
+        let LeanJson(raw) = LeanJson::deserialize(deserializer)?;
         let error = match K::deserialize(&raw) {
             Ok(object) => return Ok(Self(Ok(object))),
             Err(error) => error.to_string(),

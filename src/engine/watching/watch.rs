@@ -144,7 +144,10 @@ where
                 self.watched.progressed();
                 let token = list.metadata.continue_.filter(|token| !token.is_empty());
                 let next = match token {
-                    Some(token) => Next::Page(Some(token)),
+                    Some(token) => {
+                        self.watched.lists();
+                        Next::Page(Some(token))
+                    }
                     None => Next::Watch { version: list.metadata.resource_version.unwrap_or_default() },
                 };
                 self.state = WatchPhase::Listing { page: list.items.into(), next };

@@ -153,7 +153,7 @@ mod tests {
                 Some(_) => CheckResult::Failed,
             },
             reason: failure.unwrap_or(Reason::Passed),
-            message: String::new(),
+            message: "".into(),
             duration: Duration::ZERO,
         };
         vec![

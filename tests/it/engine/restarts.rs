@@ -9,8 +9,8 @@ use test_support::{AuditEvent, ControlPlane, Operator, Slapd, Workspace};
 
 use super::requests::is_write;
 use crate::world::{
-    PASSWORD, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider, operator, provider,
-    put_references, silence, workspace,
+    ARGUMENTS, PASSWORD, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider,
+    operator, program, provider, put_references, silence, workspace,
 };
 
 /// How many resources of each kind there are.
@@ -118,6 +118,81 @@ async fn a_restart_makes_no_check_that_is_not_due_and_writes_nothing() -> Result
     workspace.wait_for_reason("LdapConfig", "other", "Verified", "InvalidCredentials").await?;
     wait_for_verdicts(&third, all).await?;
     assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, binds + 2);
+    Ok(())
+}
+
+/// The names of the Secrets that resources publish, in the order in which the operator first read them.
+fn read_first(workspace: &Workspace, plane: &ControlPlane, before: usize) -> Result<Vec<String>> {
+    let events = plane.audit_in(workspace.namespace())?.into_iter().skip(before);
+    let reads =
+        events.filter(|event| event.user == "operator" && event.verb == "get" && event.resource == "secrets");
+    let mut names: Vec<String> = Vec::new();
+    for name in reads.map(|event| event.name).filter(|name| name.ends_with("-ldap")) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+#[tokio::test]
+async fn what_was_not_ready_is_looked_at_before_the_rest() -> Result<()> {
+    const READY: usize = 40;
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let (plane, workspace) = (ControlPlane::shared().await?, workspace().await?);
+    put_references(&workspace, &certificate).await?;
+    // So few at a time that there is a queue.
+    let few = [&ARGUMENTS[..], &["--concurrency", "4"]].concat();
+    let first = workspace.start_operator(program(), &few)?;
+    for number in 0..READY {
+        let manifest = ldap_config(&directory.ldaps_url()?, LONG);
+        workspace.apply(&named(&manifest, &format!("number-{number}"))).await?;
+    }
+    let broken = ldap_config("ldaps://127.0.0.1:1", LONG);
+    workspace.apply(&named(&broken, "broken")).await?;
+    for number in 0..READY {
+        workspace.wait_until_ready("LdapConfig", &format!("number-{number}")).await?;
+    }
+    workspace.wait_for_reason("LdapConfig", "broken", "Verified", "ConnectionRefused").await?;
+    drop(first);
+    workspace.apply(&named(&ldap_config(&directory.ldaps_url()?, LONG), "new")).await?;
+    let before = plane.audit_in(workspace.namespace())?.len();
+
+    let second = workspace.start_operator(program(), &few)?;
+    wait_for_verdicts(&second, READY + 2).await?;
+    let read = read_first(&workspace, plane, before)?;
+    ensure!(read.len() == READY + 2, "{read:?}");
+    for name in ["broken-ldap", "new-ldap"] {
+        let position = read.iter().position(|read| read == name);
+        ensure!(position.is_some_and(|position| position < READY / 4), "{name} at {position:?} of {read:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_suspended_is_checked_at_once_by_the_process_that_goes_on_with_it() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    put_references(&workspace, &certificate).await?;
+    let first = operator(&workspace)?;
+    for name in ["corp", "untouched"] {
+        workspace.apply(&named(&ldap_config(&directory.ldaps_url()?, LONG), name)).await?;
+        workspace.wait_until_ready("LdapConfig", name).await?;
+    }
+    workspace.patch("LdapConfig", "corp", &json!({"spec": {"suspend": true}})).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Ready", "Suspended").await?;
+    drop(first);
+    workspace.patch("LdapConfig", "corp", &json!({"spec": {"suspend": false}})).await?;
+    let binds = directory.bind_attempts(Slapd::SERVICE_DN)?;
+
+    // What was found before the suspension may be weeks old.
+    let second = operator(&workspace)?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    wait_for_verdicts(&second, 2).await?;
+    silence(Duration::from_secs(1), || async { directory.bind_attempts(Slapd::SERVICE_DN) }).await?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, binds + 1, "and the other one is not due");
     Ok(())
 }
 

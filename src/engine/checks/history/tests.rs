@@ -24,7 +24,7 @@ fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
         Some(reason) => (CheckResult::Failed, reason),
         None => (CheckResult::Passed, Reason::Passed),
     };
-    let message = String::new();
+    let message = "".into();
     let finding = Finding { name, result, reason, message, duration: Duration::ZERO };
     Findings { list: vec![finding], account: Account::Named, ..Findings::default() }
 }

@@ -65,7 +65,7 @@ fn says_of_each_answer_to_credentials_when_they_are_sent_again() {
         let mut report = report;
         report.record::<()>(CheckName::Bind, Err(Problem::new(reason, "No.")));
         let findings = report.finish();
-        (findings.credentials_answer(), findings.list[0].message.clone())
+        (findings.credentials_answer(), findings.list[0].message.to_string())
     };
     for (reason, answer, words) in [
         (Reason::InvalidCredentials, CredentialsAnswer::Refused, "does not try it again until"),
@@ -101,7 +101,7 @@ fn nothing_is_promised_where_nobody_looks_again() {
         let report = Report::new(vec![CheckName::Bind], Redactor::default());
         let mut report = report.on_behalf_of(account).repeated(Repetition::Never);
         report.record::<()>(CheckName::Bind, Err(Problem::new(reason, "No.")));
-        report.finish().list[0].message.clone()
+        report.finish().list[0].message.to_string()
     };
     for reason in [Reason::InvalidCredentials, Reason::ServerUnavailable, Reason::RateLimited] {
         assert_eq!(message(Account::Named, reason), "No.", "{reason}");

@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn finding(result: CheckResult, reason: Reason) -> Finding {
-    let message = "Seen this, expected that; do so.".to_owned();
+    let message = "Seen this, expected that; do so.".into();
     Finding { name: CheckName::Bind, result, reason, message, duration: Duration::from_millis(7) }
 }
 
@@ -209,7 +209,7 @@ fn no_sentence_is_told_more_than_twice() {
     for (name, outcome, publication) in situations() {
         let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
         let conditions = status.conditions.iter().map(|condition| condition.message.clone());
-        let checks = status.checks.iter().map(|check| check.message.clone());
+        let checks = status.checks.iter().map(|check| check.message.to_string());
         let events = transitions(None, &status).into_iter().filter_map(|one| Some(one.notice?.note));
         let told: Vec<_> = conditions.chain(checks).chain(events).collect();
         let sentences = told.iter().flat_map(|text| text.split(". ")).map(|text| text.trim_end_matches('.'));

@@ -71,9 +71,9 @@ impl Operator {
         Ok((answer.status, answer.body))
     }
 
-    /// Waits until it says that it has listed its resources.
+    /// Waits until it says that it is ready.
     pub fn wait_until_ready(&self) -> Result<()> {
-        self.log().wait_for("ready: every resource is listed", PATIENCE)
+        self.log().wait_for("\"message\":\"ready: ", PATIENCE)
     }
 }
 

@@ -1,0 +1,182 @@
+//! One copy of each text that many resources have.
+
+use std::{
+    borrow::{Borrow, Cow},
+    collections::HashSet,
+    fmt,
+    ops::Deref,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A short text that is kept for long. Equal texts are one copy in memory: what is found of thousands of resources is
+/// mostly the same, and is in the watched object, in what the last run found and in what was written.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(Arc<str>);
+
+/// The texts that are in use, and some that were.
+static TEXTS: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
+
+/// So few texts are not looked through for those that nobody uses any more.
+const FEW: usize = 1024;
+
+#[derive(Default)]
+struct Pool {
+    texts: HashSet<Arc<str>>,
+    /// How many there are before those go that nobody uses any more.
+    limit: usize,
+}
+
+impl Pool {
+    fn copy_of(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        if self.texts.len() >= self.limit.max(FEW) {
+            self.texts.retain(|text| Arc::strong_count(text) > 1);
+            // Twice as many as are in use: looking through all of them takes no longer than it took to add them.
+            self.limit = self.texts.len() * 2;
+        }
+        let text: Arc<str> = Arc::from(text);
+        self.texts.insert(Arc::clone(&text));
+        text
+    }
+}
+
+impl Text {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        // A panic elsewhere leaves the pool whole: every change to it is a single call.
+        Self(TEXTS.lock().unwrap_or_else(PoisonError::into_inner).copy_of(text))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        (*text.0).to_owned()
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(deserializer).map(|text| Self::from(&*text))
+    }
+}
+
+impl JsonSchema for Text {
+    fn inline_schema() -> bool {
+        String::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        String::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        String::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        String::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_are_one_copy() {
+        let (text, other) = (Text::from("one of them"), Text::from("one of them".to_owned()));
+        assert!(Arc::ptr_eq(&text.0, &other.0) && text == other && text == "one of them");
+        let read: Text = serde_json::from_str("\"one of them\"").unwrap();
+        assert!(Arc::ptr_eq(&text.0, &read.0));
+        assert_eq!(serde_json::to_string(&text).unwrap(), "\"one of them\"");
+        assert_eq!(
+            (format!("{text}"), format!("{text:?}")),
+            ("one of them".into(), "\"one of them\"".into())
+        );
+    }
+
+    #[test]
+    fn what_nobody_uses_any_more_goes() {
+        let mut pool = Pool::default();
+        let kept: Vec<_> = (0..10).map(|number| pool.copy_of(&format!("kept {number}"))).collect();
+        for number in 0..10 * FEW {
+            pool.copy_of(&format!("dropped {number}"));
+            assert!(pool.texts.len() <= FEW);
+        }
+        for (number, text) in kept.iter().enumerate() {
+            assert!(Arc::ptr_eq(text, &pool.copy_of(&format!("kept {number}"))));
+        }
+        let many: Vec<_> = (0..4 * FEW).map(|number| pool.copy_of(&format!("many {number}"))).collect();
+        assert!(pool.texts.len() >= many.len());
+        drop(many);
+        (0..8 * FEW).for_each(|number| drop(pool.copy_of(&format!("more {number}"))));
+        assert!(pool.texts.len() <= 8 * FEW);
+    }
+}
