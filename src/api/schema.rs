@@ -58,19 +58,12 @@ pub fn violations(schema: &JSONSchemaProps, value: &Value, path: &str) -> Vec<Vi
         }
         Value::Null | Value::Bool(_) => None,
     };
-    match own {
-        Some(complaint) => {
-            vec![Violation { field: path.to_owned(), sentence: format!("{path} {complaint}.") }]
-        }
-        None => {
-            let children = children(schema, value, path).into_iter();
-            children
-                .flat_map(|child| {
-                    child.schema.map_or_else(Vec::new, |schema| violations(schema, child.value, &child.path))
-                })
-                .collect()
-        }
+    if let Some(complaint) = own {
+        return vec![Violation { field: path.to_owned(), sentence: format!("{path} {complaint}.") }];
     }
+    let known = children(schema, value, path).into_iter();
+    let known = known.filter_map(|child| Some((child.schema?, child)));
+    known.flat_map(|(schema, child)| violations(schema, child.value, &child.path)).collect()
 }
 
 /// A field that is outside its limits.

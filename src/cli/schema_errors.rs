@@ -39,7 +39,9 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<Str
         ("object", Value::Object(members)) => {
             let required = schema.required.iter().flatten().filter(|name| !members.contains_key(*name));
             found.extend(required.map(|name| format!("{path}.{name} is missing")));
-            children(schema, value, path).into_iter().for_each(|child| walk_member(schema, child, found));
+            for member in children(schema, value, path) {
+                walk_member(schema, member, found);
+            }
         }
         ("array", Value::Array(_)) => {
             for item in children(schema, value, path) {

@@ -75,13 +75,13 @@ impl Contest {
 
 /// The result of the contest for a resource, with the entries in the target where it can be read.
 pub(in crate::engine) async fn claim<K: Kind>(object: &K, context: &Context<K>, proof: Proof) -> Claim {
-    let Some(contest) = Contest::of(object, context, proof).await else { return Claim::Held };
-    let claim = contest.claim();
-    let (Some(target), true) = (&contest.contender.target, contest.is_real()) else { return claim };
+    let Some(competition) = Contest::of(object, context, proof).await else { return Claim::Held };
+    let claim = competition.claim();
+    let (Some(target), true) = (&competition.contender.target, competition.is_real()) else { return claim };
     let namespace = object.namespace().unwrap_or_default();
     // An error in reading the target is reported by the resource that delivers there, so it is not repeated here.
     match workloads::read(&context.client, &namespace, target).await {
-        Ok(Some(seen)) => contest.at(target, &seen).claim(),
+        Ok(Some(seen)) => competition.at(target, &seen).claim(),
         _ => claim,
     }
 }

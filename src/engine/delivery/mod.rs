@@ -144,7 +144,7 @@ async fn try_to_deliver<K: Kind>(
     (checks, proof): (Checks, Proof),
 ) -> Result<Delivered, StepError> {
     let namespace = object.namespace().unwrap_or_default();
-    let Some(mut contest) = Contest::of(object, context, proof).await else {
+    let Some(mut competition) = Contest::of(object, context, proof).await else {
         return Ok(Delivered::nothing(Progress::NotPublished));
     };
     if let Some(unlisted) = context.registry.unlisted(&namespace) {
@@ -154,16 +154,16 @@ async fn try_to_deliver<K: Kind>(
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
     if K::TARGET_SHARING == TargetSharing::Merged
-        && contest.is_real()
+        && competition.is_real()
         && let Some(seen) = workloads::read(&context.client, &namespace, target).await?
     {
-        contest = contest.at(target, &seen);
+        competition = competition.at(target, &seen);
     }
-    let leader = contest.leader();
-    if !leader.is(&contest.contender) {
+    let leader = competition.leader();
+    if !leader.is(&competition.contender) {
         return shared_target::report_as_follower(object, context, target, offer, leader).await;
     }
-    let joined = shared_target::joined(&namespace, context, &contest, offer, target).await?;
+    let joined = shared_target::joined(&namespace, context, &competition, offer, target).await?;
     let offer = match (K::TARGET_SHARING, &joined) {
         (TargetSharing::Exclusive, _) => offer,
         // Each resource published its own part, so every part has passed that resource's publish policy.
@@ -178,7 +178,7 @@ async fn try_to_deliver<K: Kind>(
         namespace: &namespace,
         target,
         owner: owner_in_targets(object),
-        contest,
+        contest: competition,
         displaced: Vec::new(),
         successor: None,
         offer,

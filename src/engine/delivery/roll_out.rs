@@ -15,7 +15,7 @@ use super::{
 use crate::{
     engine::{Kind, Values, cache::Repair, finalizer::Finalizer},
     error::StepError,
-    workloads::{self, AppliedState, Observer, RolloutDeadline, TargetSnapshot},
+    workloads::{self, AppliedState, Observer, Rollout, RolloutDeadline, TargetSnapshot},
 };
 
 /// How many revisions are kept for a target at least, so that people can go back to them.
@@ -96,23 +96,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             }
         }
         if !desired.is_over(standing) {
-            let patience = RolloutDeadline {
-                limit: self.object.common().rollout_timeout.get(),
-                failure: self.context.waits.failure,
-                since: standing.applied_at,
-                now: attempt.now,
-                instant: Instant::now(),
-            };
-            let mut sightings = self.context.memory.sightings(self.object);
-            let mut observer = Observer {
-                client,
-                namespace: self.namespace,
-                owner: &self.owner,
-                patience,
-                sightings: &mut sightings,
-            };
-            let rollout = observer.rollout(seen, desired.number).await?;
-            self.context.memory.saw(self.object, sightings);
+            let rollout = self.observe(&view, desired).await?;
             match desired.judge(rollout, here, attempt) {
                 Judgement::Mark(revision, mark) => {
                     revisions::mark(self.context, self.object, revision, &mark).await?;
@@ -140,6 +124,32 @@ impl<K: Kind> DeliveryRun<'_, K> {
             withdraw(self.object, self.context, Some(self.target), WithdrawalPace::AfterHeirs).await?;
         }
         Ok(Some(delivered(self.arrived(here, desired))))
+    }
+
+    /// Reads how far the rollout has come, and remembers the failures of pods that were seen.
+    async fn observe(
+        &self,
+        view: &TargetView<'_>,
+        desired: DesiredRevision<'_>,
+    ) -> Result<Rollout, StepError> {
+        let patience = RolloutDeadline {
+            limit: self.object.common().rollout_timeout.get(),
+            failure: self.context.waits.failure,
+            since: view.standing.applied_at,
+            now: view.attempt.now,
+            instant: Instant::now(),
+        };
+        let mut sightings = self.context.memory.sightings(self.object);
+        let mut observer = Observer {
+            client: &self.context.client,
+            namespace: self.namespace,
+            owner: &self.owner,
+            patience,
+            sightings: &mut sightings,
+        };
+        let rollout = observer.rollout(view.seen, desired.number).await?;
+        self.context.memory.saw(self.object, sightings);
+        Ok(rollout)
     }
 
     /// Goes back to an earlier revision if its values still work, and otherwise marks that revision as refused.

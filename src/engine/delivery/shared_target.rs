@@ -26,11 +26,11 @@ use crate::{
 pub(super) async fn joined<K: Kind>(
     namespace: &str,
     context: &Context<K>,
-    contest: &Contest,
+    competition: &Contest,
     offer: DeliverableValues<'_>,
     target: &Target,
 ) -> Result<Option<Values>, StepError> {
-    let Contest { contender: own, others } = contest;
+    let Contest { contender: own, others } = competition;
     let published = match offer {
         _ if K::TARGET_SHARING == TargetSharing::Exclusive => return Ok(None),
         DeliverableValues::Current(values) | DeliverableValues::Held(values) => Some(values),

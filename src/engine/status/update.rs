@@ -88,7 +88,9 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     if !context.memory.is_reported(object, &status, &details) {
         events.add_logged(context.replace_status(object, (&status, &details)).await?);
     }
-    K::events(&before, &details).into_iter().for_each(|event| events.add(event));
+    for event in K::events(&before, &details) {
+        events.add(event);
+    }
     Ok(Action::requeue(again))
 }
 
