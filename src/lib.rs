@@ -31,7 +31,8 @@
 //!
 //! - [`import`]: from the settings of a running server back to the resources that say the same, or to their checks.
 //! - [`probe`]: checks from a pod like the server's: the pod, and the verdict that it leaves.
-//! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
+//! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster; `status` shows what the operator
+//!   wrote into one, beside what the pods run with.
 //!
 //! Outside of `src`: `charts` has the Helm chart, whose definitions this crate generates and whose default
 //! rendering is `deploy/operator.yaml`; `image` makes the container image; `gitops` has what Argo CD and Flux need

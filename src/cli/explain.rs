@@ -18,7 +18,7 @@ use crate::{
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
-    /// The one word of a condition, a check or an event, or the name of a check, such as TlsVerifies.
+    /// The one word of a condition, a check or an event, or the name of a check.
     #[arg(value_name = "REASON|CHECK")]
     name: String,
 }

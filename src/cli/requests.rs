@@ -189,11 +189,10 @@ impl Asking {
                 Ok(Ok(Some(object))) if wishes.iter().all(|wish| is_handled(&object, wish, value)) => {
                     return Ok(());
                 }
-                Ok(Ok(Some(_))) => None,
                 Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => bail!("{}", status.message),
                 // The API server may be back before the time is over.
                 Ok(Err(error)) => Some(in_words(&error)),
-                Err(_) => None,
+                Ok(Ok(Some(_))) | Err(_) => None,
             };
             if Instant::now() + PERIOD >= deadline {
                 let last = last.map_or_else(String::new, |words| format!(" The last answer was: {words}."));

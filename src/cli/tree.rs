@@ -188,7 +188,7 @@ pub(super) fn of_checks(findings: &[(&CheckStatus, f64)]) -> Vec<Branch> {
         [(check, milliseconds)] => {
             let mut branch = Branch::of_check(check);
             if *milliseconds > 0.0 {
-                branch.label += &format!("  ({milliseconds:.1} ms)");
+                branch.label = format!("{}  ({milliseconds:.1} ms)", branch.label);
             }
             Some(branch)
         }

@@ -20,7 +20,7 @@ use super::observed::{Gap, GapCause, Observed, ObservedResource, Surroundings};
 use crate::{
     cli::kinds::{KnownKind, NamedResource},
     error::{Error, in_words},
-    workloads::stored_resource,
+    workloads::{Target, stored_resource},
 };
 
 /// How long the API server may take for one answer.
@@ -100,7 +100,7 @@ struct Needs {
 impl Needs {
     fn of(resources: &[&ObservedResource], events: &EventScope) -> Self {
         let targets = resources.iter().filter_map(|resource| resource.target());
-        let target_kinds = targets.flat_map(|target| target.parts().iter().map(|part| part.kind())).collect();
+        let target_kinds = targets.flat_map(|target| target.parts().iter().map(Target::kind)).collect();
         Self { target_kinds, events: events.clone() }
     }
 }

@@ -284,6 +284,10 @@ fn worse(left: Mark, right: Mark) -> Mark {
     order.into_iter().find(|mark| [left, right].contains(mark)).unwrap_or(left)
 }
 
-fn plural(count: impl PartialEq + From<u8>, one: &'static str, several: &'static str) -> &'static str {
+fn plural<N: PartialEq + From<u8> + Copy>(
+    count: N,
+    one: &'static str,
+    several: &'static str,
+) -> &'static str {
     if count == 1.into() { one } else { several }
 }

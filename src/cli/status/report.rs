@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     observed::{Gap, GapCause, Observed, ObservedResource},
     pods::{PodReport, PodsOfRevision, ServerReport, pods_of, servers},
-    standing::{ResourceStanding, Standing, standing},
+    standing::{ResourceJudgement, ResourceStanding, standing},
 };
 use crate::{
     api::{CheckResult, CheckStatus},
@@ -202,7 +202,7 @@ impl ResourceReport {
     fn of(observed: &Observed, resource: &ObservedResource) -> Self {
         let around = observed.around(&resource.namespace);
         let status = &resource.status;
-        let Standing { standing, condition, reason, message } = standing(observed, resource);
+        let ResourceJudgement { standing, condition, reason, message } = standing(observed, resource);
         let names = around.secrets.as_ref().map(|secrets| {
             secrets.iter().filter_map(|secret| secret.metadata.name.as_deref()).collect::<Vec<_>>()
         });

@@ -36,7 +36,7 @@ pub(super) enum ResourceStanding {
 
 /// What a resource comes to, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct ResourceJudgement {
     pub(super) standing: ResourceStanding,
     /// The condition that says so.
     pub(super) condition: Option<String>,
@@ -54,8 +54,9 @@ const LAG: Duration = Duration::from_mins(70);
 const WHERE_TO_LOOK: &str = "Look whether an operator runs that looks after this namespace.";
 
 /// What the resource comes to.
-pub(super) fn standing(observed: &Observed, resource: &ObservedResource) -> Standing {
-    let told = |standing, message: String| Standing { standing, condition: None, reason: None, message };
+pub(super) fn standing(observed: &Observed, resource: &ObservedResource) -> ResourceJudgement {
+    let told =
+        |standing, message: String| ResourceJudgement { standing, condition: None, reason: None, message };
     if let Some(deleted) = resource.deleted {
         let waits = match resource.finalizers.as_slice() {
             [] => String::new(),
@@ -88,7 +89,7 @@ pub(super) fn standing(observed: &Observed, resource: &ObservedResource) -> Stan
         );
         return told(ResourceStanding::NotObserved, message);
     }
-    let named = |standing, condition: &Condition, message: String| Standing {
+    let named = |standing, condition: &Condition, message: String| ResourceJudgement {
         standing,
         condition: Some(condition.type_.clone()),
         reason: Some(condition.reason.clone()),

@@ -168,7 +168,8 @@ async fn limited(workspace: &Workspace, rules: Value) -> Result<NamedTempFile> {
     workspace.apply(&binding.to_string()).await?;
     let admin = ControlPlane::shared().await?.kubeconfig(User::Admin);
     let mut kubeconfig: Value = serde_yaml::from_str(&fs::read_to_string(admin)?)?;
-    kubeconfig["users"][0]["user"]["as"] = json!(name);
+    let user = kubeconfig.pointer_mut("/users/0/user").and_then(Value::as_object_mut);
+    user.context("the kubeconfig has a user")?.insert("as".to_owned(), json!(name));
     let file = NamedTempFile::new()?;
     fs::write(file.path(), kubeconfig.to_string())?;
     Ok(file)
