@@ -10,7 +10,7 @@ use crate::net::{CaBundle, Proxies, ProxySettings};
 /// Arguments about proxies.
 #[derive(Debug, Args)]
 pub struct ProxyArgs {
-    /// File with certificates of authorities (PEM) that vouch for the proxies of HTTP_PROXY and HTTPS_PROXY, beside the system's.
+    /// File with certificates of authorities (PEM) that vouch for a proxy with TLS, beside the system's.
     #[arg(long, value_name = "FILE", env = "WANDB_AUTH_PROXY_CA_FILE")]
     proxy_ca_file: Option<PathBuf>,
 }

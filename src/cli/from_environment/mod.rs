@@ -21,7 +21,7 @@ use crate::{
     import::{
         CheckableSettings, FoundEnvironment, Recoverable, checkable, remark_on_proxies, remarks_on_server,
     },
-    net::{EgressPolicy, Network, ProxySettings, RootSettings, SharedNetwork},
+    net::{CaBundle, EgressPolicy, Network, ProxySettings, RootSettings, SharedNetwork},
     probe::{KindVerdict, ProbeVerdict},
     sensitive::Sensitive,
 };
@@ -118,12 +118,14 @@ async fn look_at_kinds(
     mut tell: impl FnMut(ResourceFindings),
 ) -> anyhow::Result<CommandVerdict> {
     let server = arguments.read()?;
-    let proxies = proxies.vouched_for(server.proxies.clone())?;
+    let mut proxies = proxies.vouched_for(server.proxies.clone())?;
+    // For the server, what was added to its image is a part of its system's authorities.
+    let added = server.authorities.added.as_deref();
+    proxies.authorities = proxies.authorities.or_else(|| added.and_then(CaBundle::certificates_of));
     let network = SharedNetwork::new(egress).trusting(server.authorities.system.clone()).behind(proxies);
     let network = Arc::new(network).seen_from_here();
     let directory =
         examine::<LdapConfig>(&server, server.authorities.for_directory.as_deref(), &network).await;
-    let added = server.authorities.added.as_deref();
     let provider = examine::<OidcProvider>(&server, added, &network).await;
     let issuer = examine::<JwtIssuer>(&server, added, &network).await;
     let kinds: Vec<_> = [("LdapConfig", directory), ("OidcProvider", provider), ("JwtIssuer", issuer)]

@@ -162,12 +162,12 @@ pub async fn connect(
     let connection = match network.proxy_for(scheme, endpoint) {
         Ok(None) => HttpConnection::to_server(reach(report, network, endpoint).await?),
         Ok(Some(proxy)) => {
-            report.replace(&CheckName::TcpConnects, CheckName::ProxyConnects);
+            report.replace(&CheckName::TcpConnects, &CheckName::ProxyConnects);
             network.proxies().secrets().for_each(|secret| report.conceal(secret));
             reach_through(report, network, &proxy, (scheme, endpoint)).await?
         }
         Err(problem) => {
-            report.replace(&CheckName::TcpConnects, CheckName::ProxyConnects);
+            report.replace(&CheckName::TcpConnects, &CheckName::ProxyConnects);
             return report.record(CheckName::ProxyConnects, Err(problem));
         }
     };

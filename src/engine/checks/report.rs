@@ -109,7 +109,7 @@ impl Report {
     }
 
     /// Has another check in the place of one that this run does not make.
-    pub fn replace(&mut self, check: &CheckName, by: CheckName) {
+    pub fn replace(&mut self, check: &CheckName, by: &CheckName) {
         for name in self.order.iter_mut().filter(|name| *name == check) {
             *name = by.clone();
         }

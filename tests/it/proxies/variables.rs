@@ -1,7 +1,7 @@
 //! The proxies among the variables of a server, as `check --from-environment` takes them.
 
 use anyhow::Result;
-use test_support::CertificateAuthority;
+use test_support::{CertificateAuthority, Leaf};
 
 use super::{IN_URL, LOGIN, PASSWORD, USER, certificate_for, provider, proxy_to};
 use crate::{
@@ -26,7 +26,8 @@ const COMMAND: &str = "check --from-environment --root root --env-file server.en
 fn a_servers_own_proxy_is_on_the_way() -> Result<()> {
     let authority = CertificateAuthority::new("company")?;
     let provider = provider(&certificate_for(&authority, LOGIN)?)?;
-    let proxy = proxy_to(provider.address()).credentials(USER, PASSWORD).start()?;
+    let certificate = authority.issue(&Leaf::loopback())?;
+    let proxy = proxy_to(provider.address()).credentials(USER, PASSWORD).certificate(&certificate).start()?;
     let url = proxy.url_with(IN_URL);
     let printed = server(provider.issuer(), authority.certificate_pem(), &url)?.call(COMMAND)?;
     for secret in [USER, PASSWORD, IN_URL, CLIENT_SECRET] {
