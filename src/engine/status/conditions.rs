@@ -202,7 +202,7 @@ pub(super) fn ready(
     let advice = match &facts.outcome {
         Outcome::Checked { verdict: RunVerdict::Held(_), .. } if cause.type_ == ConditionType::Verified => {
             format!(
-                " Once the server has these credentials, have them tried once more: kubectl annotate {} {RECHECK_ANNOTATION}=\"$(date)\" --overwrite",
+                " Once the server has these credentials, let the operator try them once more: kubectl annotate {} {RECHECK_ANNOTATION}=\"$(date)\" --overwrite",
                 facts.resource
             )
         }

@@ -120,6 +120,35 @@ async fn what_a_resource_refers_to_may_come_later_and_change() -> Result<()> {
     Ok(())
 }
 
+/// Only names are said, of what people made: neither contents, nor what the operator published itself.
+#[tokio::test]
+async fn a_misspelt_reference_is_told_what_is_there() -> Result<()> {
+    let corp = Corp::ready("checkInterval: 1h").await?;
+    let misspelt = ldap_config(&corp.directory.ldaps_url()?, "checkInterval: 1h")
+        .replace("name: corp", "name: misspelt")
+        .replace("name: ldap-bind", "name: ldap-bnd")
+        .replace("name: authority", "name: autority");
+    corp.workspace.apply(&misspelt).await?;
+    let status =
+        corp.workspace.wait_for_reason("LdapConfig", "misspelt", "ResolvedRefs", "SecretNotFound").await?;
+    let message = condition(&status, "ResolvedRefs").context("ResolvedRefs")?["message"].to_string();
+    for words in [
+        r#"There is no Secret \"ldap-bnd\" in this namespace (spec.bind.passwordSecretRef); there is \"ldap-bind\"."#,
+        r#"There is no ConfigMap \"autority\" in this namespace (spec.tls.caBundle); there is \"authority\"."#,
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(!message.contains(PASSWORD), "{message}");
+    // The published Secret is `corp-ldap`.
+    let published = misspelt.replace("name: misspelt", "name: published").replace("ldap-bnd", "corp-ldp");
+    corp.workspace.apply(&published).await?;
+    let status =
+        corp.workspace.wait_for_reason("LdapConfig", "published", "ResolvedRefs", "SecretNotFound").await?;
+    let message = condition(&status, "ResolvedRefs").context("ResolvedRefs")?["message"].to_string();
+    assert!(!message.contains("corp-ldap"), "{message}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_value_that_is_none_is_refused_before_it_is_sent() -> Result<()> {
     let corp = Corp::ready("").await?;
