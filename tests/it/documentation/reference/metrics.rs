@@ -49,9 +49,8 @@ fn metrics_and_events_are_up_to_date() -> Result<()> {
     let kept = Kept::of(PAGE);
     let mut metrics = Table::new(&["metric", "type", "labels", "value", "what it is for"]);
     // The series of resources are made when somebody reads them, each by what it takes of what is shown.
-    let registered = Regex::new(
-        r#"register\(\s*"(\w+)",\s*"([^"]+)",\s*self\s*\.(\w+)(?:\s*\.view\(Figure::(\w+))?"#,
-    )?;
+    let registered =
+        Regex::new(r#"register\(\s*"(\w+)",\s*"([^"]+)",\s*self\s*\.(\w+)(?:\s*\.view\(Figure::(\w+))?"#)?;
     let mut count = 0;
     for found in registered.captures_iter(&source) {
         let (name, help, field) = (&found[1], &found[2], &found[3]);
