@@ -17,19 +17,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Text(Arc<str>);
 
 /// The texts that are in use, and some that were.
-static TEXTS: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
+static TEXTS: LazyLock<Mutex<TextPool>> = LazyLock::new(Mutex::default);
 
 /// So few texts are not looked through for those that nobody uses any more.
 const FEW: usize = 1024;
 
 #[derive(Default)]
-struct Pool {
+struct TextPool {
     texts: HashSet<Arc<str>>,
     /// How many there are before those go that nobody uses any more.
     limit: usize,
 }
 
-impl Pool {
+impl TextPool {
     fn copy_of(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_nobody_uses_any_more_goes() {
-        let mut pool = Pool::default();
+        let mut pool = TextPool::default();
         let kept: Vec<_> = (0..10).map(|number| pool.copy_of(&format!("kept {number}"))).collect();
         for number in 0..10 * FEW {
             pool.copy_of(&format!("dropped {number}"));

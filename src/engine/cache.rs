@@ -12,8 +12,9 @@
 //! | the entry itself, with its keys | this map | 1,650 |
 //! | series and results of checks | the metrics | 1,150 |
 //!
-//! Together that is 14 KiB. Secrets and `ConfigMap`s are not kept at all, nor is what servers answered, except for 4 MiB
-//! of documents that resources share.
+//! Together that is 14 KiB at most: since this was measured, equal texts of findings and statuses are one copy, values
+//! are a list without room to spare, and the metrics have one entry for each resource. Secrets and `ConfigMap`s are not
+//! kept at all, nor is what servers answered, except for 4 MiB of documents that resources share.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -29,8 +29,8 @@ fn sources() -> Result<String> {
 
 /// The labels of each struct of labels.
 fn labels(source: &str) -> Result<BTreeMap<String, String>> {
-    let structure = Regex::new(r"(?s)EncodeLabelSet\)\]\n(?:pub(?:\(super\))? )?struct (\w+) \{\n(.*?)\n\}")?;
-    let field = Regex::new(r"(?m)^    (?:pub(?:\(super\))? )?(\w+):")?;
+    let structure = Regex::new(r"(?s)EncodeLabelSet\)\]\n(?:pub\S* )?struct (\w+) \{\n(.*?)\n\}")?;
+    let field = Regex::new(r"(?m)^    (?:pub\S* )?(\w+):")?;
     let found = structure.captures_iter(source).map(|found| {
         let (_, [name, body]) = found.extract();
         let fields: Vec<_> = field.captures_iter(body).map(|found| code(&found[1])).collect();
@@ -45,23 +45,26 @@ fn metrics_and_events_are_up_to_date() -> Result<()> {
     let labels = labels(&source)?;
     let kept = Kept::of(PAGE);
     let mut metrics = Table::new(&["metric", "type", "labels", "value", "what it is for"]);
-    let registered = Regex::new(r#"register\(\s*"(\w+)",\s*"([^"]+)",\s*self\.(\w+)"#)?;
+    // The series of resources are made when somebody reads them, each by what it takes of what is shown.
+    let registered =
+        Regex::new(r#"register\(\s*"(\w+)",\s*"([^"]+)",\s*self\s*\.(\w+)(?:\s*\.view\(Figure::(\w+))?"#)?;
     let mut count = 0;
     for found in registered.captures_iter(&source) {
-        let (_, [name, help, field]) = found.extract();
+        let (name, help, field) = (&found[1], &found[2], &found[3]);
+        let figure = found.get(4).map(|figure| figure.as_str());
         let type_ = Regex::new(&format!(r"(?m)^    {field}: (.+),$"))?;
         let type_ = type_.captures(&source).with_context(|| format!("{field} is no field"))?[1].to_owned();
         let alias = Regex::new(&format!(r"(?m)^pub type {type_} = (.+);$"))?;
         let type_ = alias.captures(&source).map_or(type_, |alias| alias[1].to_owned());
-        // The results of checks are no family: their series are made when somebody reads them.
-        let is_of = |name: &str| match type_.as_str() {
-            "CheckResults" => name == "CheckLabels",
-            _ => type_.contains(&format!("<{name},")),
+        let is_of = |name: &str| match figure {
+            Some("Checks") => name == "CheckLabels",
+            Some(_) => name == "ResourceLabels",
+            None => type_.contains(&format!("<{name},")),
         };
         let of = labels.iter().find(|(name, _)| is_of(name));
         let (kind, end) = match &type_ {
             histogram if histogram.contains("Histogram") => ("histogram", ""),
-            counter if counter.contains("Counter") => ("counter", "_total"),
+            counter if counter.contains("Counter") || figure == Some("Count") => ("counter", "_total"),
             _ => ("gauge", ""),
         };
         let (name, labels) =
