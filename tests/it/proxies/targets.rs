@@ -81,3 +81,19 @@ async fn a_target_that_takes_another_way_is_a_warning() -> Result<()> {
     told(&workspace, "Passed", "which was not read").await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn an_operator_without_the_targets_proxy_says_so_where_its_checks_fail() -> Result<()> {
+    let certificate = certificate_for(&CertificateAuthority::new("test authority")?, LOGIN)?;
+    let workspace = workspace().await?;
+    put_references(&workspace, &certificate).await?;
+    let proxy = format!("http://{IN_URL}@proxy.corp.test:3128");
+    workspace.apply(&target(&json!([{"name": "https_proxy", "value": proxy}]))).await?;
+    let _operator = workspace.start_operator(program(), &ARGUMENTS)?;
+    let issuer = format!("https://{LOGIN}");
+    workspace.apply(&oidc_provider(&issuer, "target: {deployment: {name: wandb, container: wandb}}")).await?;
+    workspace.wait_for_reason("OidcProvider", "main", "Verified", "NameNotResolved").await?;
+    let differs = told(&workspace, "Warning", "The operator reaches login.corp.test:443 directly").await?;
+    ensure!(differs.contains("through the proxy http://proxy.corp.test:3128"), "{differs}");
+    Ok(())
+}
