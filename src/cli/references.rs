@@ -98,14 +98,11 @@ impl References {
         };
         if !matches!(self, Self::Cluster(_)) {
             for key in references.iter().map(Reference::object) {
-                match manifests.objects.get(&(namespace.to_owned(), key.clone())) {
-                    Some(given) => {
-                        objects.insert(key, given.clone());
-                    }
-                    None => {
-                        let similar = manifests.similar_name(namespace, &key);
-                        objects.entry(key).or_insert(Fetched::Missing { similar });
-                    }
+                if let Some(given) = manifests.objects.get(&(namespace.to_owned(), key.clone())) {
+                    objects.insert(key, given.clone());
+                } else {
+                    let similar = manifests.similar_name(namespace, &key);
+                    objects.entry(key).or_insert(Fetched::Missing { similar });
                 }
             }
         }
