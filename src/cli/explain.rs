@@ -48,7 +48,7 @@ fn complaint(name: &str) -> String {
 fn branch(entry: &ReferenceEntry) -> Branch {
     let (topic, beginning) = match entry.topic {
         ReferenceTopic::Reason => ("reason of a condition or a check", "What to do"),
-        ReferenceTopic::Check => ("check", "Where to look when it does not pass"),
+        ReferenceTopic::Check => ("check", "Where to look when it fails"),
         ReferenceTopic::Event => ("event", "What to do"),
     };
     let ends = entry.ends.as_ref().map(|ends| format!("It ends {ends}."));

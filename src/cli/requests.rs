@@ -197,7 +197,7 @@ impl Asking {
             if Instant::now() + PERIOD >= deadline {
                 let last = last.map_or_else(String::new, |words| format!(" The last answer was: {words}."));
                 bail!(
-                    "no operator has handled this within {limit}.{last} Look whether one runs that looks after the namespace {}; what was asked for stays asked for",
+                    "no operator has handled this within {limit}.{last} Check that one runs and manages the namespace {}; the request stays, and is handled then",
                     self.namespace
                 );
             }

@@ -154,7 +154,7 @@ fn first_sentence(text: &str) -> &str {
 /// What Accepted says beside that the spec makes sense, such as that the resource waits for another one to go.
 fn accepted(resource: &ResourceReport) -> Option<String> {
     let accepted = find(&resource.conditions, ConditionType::Accepted)?;
-    let rest = accepted.message.strip_prefix("The spec makes sense by itself. ")?;
+    let rest = accepted.message.strip_prefix("The spec is valid. ")?;
     Some(rest.to_owned())
 }
 

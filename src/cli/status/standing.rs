@@ -51,7 +51,7 @@ pub(super) struct ResourceJudgement {
 const LAG: Duration = Duration::from_mins(70);
 
 /// Where to look when no operator does its work.
-const WHERE_TO_LOOK: &str = "Look whether an operator runs that looks after this namespace.";
+const WHERE_TO_LOOK: &str = "Check that an operator runs and manages this namespace.";
 
 /// What the resource comes to.
 pub(super) fn standing(observed: &Observed, resource: &ObservedResource) -> ResourceJudgement {

@@ -67,7 +67,7 @@ impl Draft {
 }
 
 const VALID: [&str; 4] =
-    ["Accepted", "True", "Valid", "The spec makes sense by itself, and no older resource has its place."];
+    ["Accepted", "True", "Valid", "The spec is valid, and no older resource has its place."];
 const RESOLVED: [&str; 4] = ["ResolvedRefs", "True", "Resolved", "Every referenced key exists and parses."];
 const VERIFIED: [&str; 4] = ["Verified", "True", "ChecksPassed", "No check failed."];
 const PUBLISHED: [&str; 4] =
@@ -128,7 +128,7 @@ const WITHHELD: [&str; 4] = [
 const ADVICE: &str = "Once the server has these credentials, have them tried once more: kubectl annotate ldap corp -n wandb auth.wandb.com/recheck=\"$(date)\" --overwrite";
 const OLDER: &str = "The older LdapConfig \"corp\" has the LDAP settings of Deployment/wandb already. Delete or suspend one of the two, or change this one.";
 const TOLERATED: &str = "The same inputs passed before; re-check 1 of 3 that may fail in a row failed. Worth a look: TcpConnects: Nothing listens at 192.0.2.7:636.";
-const YIELDS: &str = "The spec makes sense by itself. It waits until the OidcProvider \"main\", whose sign-in works, leaves Deployment/wandb.";
+const YIELDS: &str = "The spec is valid. It waits until the OidcProvider \"main\", whose sign-in works, leaves Deployment/wandb.";
 const SUSPENDED: &str = "Nothing is checked and no value is written while spec.suspend is true; the other conditions say what was so before. Set it to false to go on.";
 const ROLLING: &str = "Pods of Deployment/wandb: 3 wanted, 1 new, 2 old, 3 available.";
 
