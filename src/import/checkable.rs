@@ -154,7 +154,7 @@ impl<K: Recoverable> Completion<'_, K> {
         };
         let name = self.found.name_of(env);
         let result = match stand_in.map(|stand_in| stand_in.need) {
-            Some(SettingNeed::Expected) => CheckResult::Warning,
+            Some(SettingNeed::Expected | SettingNeed::Unjudged) => CheckResult::Warning,
             Some(SettingNeed::Required) | None => CheckResult::Failed,
         };
         self.remarks.push(remark(name, result, Reason::VariableMissing, missing(hole, name)));
@@ -177,7 +177,9 @@ impl<K: Recoverable> Completion<'_, K> {
                     (K::ENVIRONMENT.first().map(|env| self.found.name_of(*env)).unwrap_or_default(), None)
                 }
             };
-            self.remarks.push(remark(name, CheckResult::Failed, Reason::VariableMalformed, complaint));
+            if stand_in.is_none_or(|stand_in| stand_in.need != SettingNeed::Unjudged) {
+                self.remarks.push(remark(name, CheckResult::Failed, Reason::VariableMalformed, complaint));
+            }
             match stand_in.filter(|stand_in| !self.used.contains(&stand_in.field)) {
                 Some(stand_in) => self.replace(stand_in, "cannot be used"),
                 None => return false,

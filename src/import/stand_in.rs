@@ -23,6 +23,8 @@ pub enum SettingNeed {
     Required,
     /// It works without, but a person should know.
     Expected,
+    /// It makes of the value what is meant, although no resource can have it.
+    Unjudged,
 }
 
 impl StandIn {

@@ -40,7 +40,7 @@ const STAND_INS: &[StandIn] = &[
         field: "sessionLength",
         spec: || json!({"sessionLength": null}),
         void: &[],
-        need: SettingNeed::Expected,
+        need: SettingNeed::Unjudged,
     },
     StandIn {
         field: "extraScopes",
@@ -173,12 +173,8 @@ fn session(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let Some((name, text)) = recovery.text(found, SESSION_LENGTH) else { return };
     let length = if is_number(text) { format!("{text}h") } else { text.to_owned() };
     match length.parse::<Duration>() {
-        Ok(length) if length.get().as_secs() % 3600 == 0 => {
+        Ok(length) => {
             recovery.offer("sessionLength", json!(length), &[name]);
-            other_form(found, recovery);
-        }
-        Ok(_) => {
-            recovery.lose(name, "its value is no whole number of hours");
             other_form(found, recovery);
         }
         Err(_) => {

@@ -138,7 +138,7 @@ fn the_pod_has_an_end_and_no_traffic() {
     let spec = pod.spec.unwrap();
     assert_eq!(spec.restart_policy.as_deref(), Some("Never"));
     assert_eq!(spec.active_deadline_seconds, Some(45));
-    assert_eq!(spec.readiness_gates.unwrap()[0].condition_type, "auth.wandb.com/never-ready");
+    assert_eq!(spec.readiness_gates.unwrap()[0].condition_type, format!("{GROUP}/never-ready"));
     let owners = pod.metadata.owner_references.unwrap();
     assert_eq!((owners.len(), owners[0].controller, owners[0].block_owner_deletion), (1, Some(true), None));
 }
