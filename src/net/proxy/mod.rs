@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn what_is_no_url_is_told_without_its_value() {
         for (value, way, told) in [
-            ("somebody hunter2@proxy", "direct", "HTTPS_PROXY is not a URL"),
+            ("http://somebody:hunter2@proxy\n", "direct", "HTTPS_PROXY is not a URL"),
+            ("somebody hunter2@proxy", "(a URL that cannot be read)", "HTTPS_PROXY: The variable"),
             (
                 "http://somebody:hunter/2@proxy:3128",
                 "(a URL that cannot be read)",
