@@ -39,10 +39,13 @@ use crate::{
 /// How long a failed write of the Secret is remembered. Rights, quotas and policies change without a watch event.
 const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
 
+/// What is kept of each resource, by its namespace and name.
+type CacheEntries<K> = HashMap<(String, String), Box<CacheEntry<K>>>;
+
 /// What is remembered of every resource of a kind.
 pub struct ResourceCache<K: Kind> {
     /// In boxes: a map has room for nearly twice as many as there are.
-    entries: Mutex<HashMap<(String, String), Box<CacheEntry<K>>>>,
+    entries: Mutex<CacheEntries<K>>,
 }
 
 impl<K: Kind> Default for ResourceCache<K> {
@@ -389,7 +392,7 @@ impl<K: Kind> ResourceCache<K> {
         act(entry)
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), Box<CacheEntry<K>>>> {
+    fn entries(&self) -> MutexGuard<'_, CacheEntries<K>> {
         // Entries are replaced as a whole, so a panic elsewhere cannot leave one half changed.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -140,18 +140,18 @@ impl<K: Kind> Context<K> {
     ) {
         for (key, fetched) in objects {
             let version = match fetched {
-                Fetched::Found { version, .. } => Some(version.clone()),
+                Fetched::Found { version, .. } => Some(version.as_str()),
                 Fetched::Missing { .. } => None,
                 // The version of its spec is that of no event, so every event about the resource is news.
-                Fetched::Resource(found) => Some(found.version.clone()),
-                Fetched::Forbidden => Some(String::new()),
+                Fetched::Resource(found) => Some(found.version.as_str()),
+                Fetched::Forbidden => Some(""),
             };
             self.registry.observe(object, key.clone(), version);
         }
         // One that may not be read was not read.
         if present.is_some() || matches!(existing, Existing::Missing) {
             let version = present.map(|secret| version_of(&secret.metadata));
-            self.registry.observe(object, published(object), version);
+            self.registry.observe(object, published(object), version.as_deref());
         }
     }
 

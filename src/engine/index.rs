@@ -343,12 +343,12 @@ impl Index {
         namespace: &str,
         key: &KindKey,
         object: ObjectKey,
-        version: Option<String>,
+        version: Option<&str>,
     ) {
         if let Some(Resident { entry, observed }) = self.resident(namespace, key)
             && (entry.objects.contains(&object) || entry.makes(&object))
         {
-            observed.observe(object, version.as_deref());
+            observed.observe(object, version);
         }
     }
 

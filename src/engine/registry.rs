@@ -137,7 +137,7 @@ impl Registry {
     }
 
     /// A run of the resource has read or written this version of an object, or found that there is none.
-    pub(super) fn observe<K: Kind>(&self, resource: &K, object: ObjectKey, version: Option<String>) {
+    pub(super) fn observe<K: Kind>(&self, resource: &K, object: ObjectKey, version: Option<&str>) {
         let namespace = resource.namespace().unwrap_or_default();
         self.index().observe(&namespace, &KindKey::of::<K>(resource), object, version);
     }

@@ -2,7 +2,7 @@
 //!
 //! It is like the pods of the server in everything that decides what a connection meets: labels and service account
 //! (network policies, meshes), node, resolver, proxies, authorities, runtime. It is unlike them in what could do harm:
-//! it never becomes ready, so that no Service sends it traffic; it has a controller, so that no ReplicaSet or
+//! it never becomes ready, so that no Service sends it traffic; it has a controller, so that no `ReplicaSet` or
 //! StatefulSet adopts it; it has no token, no right beyond the standard `restricted`, and an end.
 
 mod place;

@@ -38,7 +38,7 @@ pub struct ServiceAccountPlan {
 
 /// How programs prove that they are the account.
 enum CredentialPlan {
-    ApiKey(api_key::ApiKeyPlan),
+    ApiKey(Box<api_key::ApiKeyPlan>),
     Federated(Box<federated::FederatedPlan>),
 }
 
@@ -103,7 +103,7 @@ impl Kind for ServiceAccount {
     ) -> ServiceAccountPlan {
         let credentials = match credentials {
             CredentialSettings::ApiKey(settings) => {
-                CredentialPlan::ApiKey(api_key::ApiKeyPlan::new(settings, &inputs))
+                CredentialPlan::ApiKey(Box::new(api_key::ApiKeyPlan::new(settings, &inputs)))
             }
             CredentialSettings::Federated(settings) => CredentialPlan::Federated(Box::new(
                 federated::FederatedPlan::new(settings, account.time_limit, &inputs),

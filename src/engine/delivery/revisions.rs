@@ -167,7 +167,7 @@ pub(super) async fn list<K: Kind>(context: &Context<K>, object: &K) -> Result<Ve
 
 /// Notes the version of a revision that the run wrote: an event about it is no reason to run again.
 fn wrote<K: Kind>(context: &Context<K>, object: &K, name: &str, metadata: Option<&ObjectMeta>) {
-    context.registry.observe(object, secret(name), metadata.map(version_of));
+    context.registry.observe(object, secret(name), metadata.map(version_of).as_deref());
 }
 
 fn secret(name: &str) -> ObjectKey {

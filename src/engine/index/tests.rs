@@ -362,7 +362,7 @@ fn who_knows_a_version_is_not_told_of_it() {
     let (mut index, resource) = one();
     let tell = |index: &mut Index, version| index.object_changed("east", &key("secret-0"), version).len();
     assert_eq!(tell(&mut index, Some("1")), 1, "it was never read");
-    index.observe("east", &resource, key("secret-0"), Some("1".into()));
+    index.observe("east", &resource, key("secret-0"), Some("1"));
     assert_eq!(tell(&mut index, Some("1")), 0);
     assert_eq!(tell(&mut index, Some("2")), 1);
     assert_eq!(tell(&mut index, None), 1);
@@ -401,7 +401,7 @@ fn what_comes_during_a_run_is_judged_at_its_end() {
         for version in &arrives {
             assert!(index.object_changed("east", &key("secret-0"), *version).is_empty());
         }
-        index.observe("east", &resource, key("secret-0"), read.map(str::to_owned));
+        index.observe("east", &resource, key("secret-0"), read);
         assert_eq!(index.run_ended("east", &resource), runs_again, "{read:?} {arrives:?}");
         assert!(!index.run_ended("east", &resource), "it is told once");
     }

@@ -209,7 +209,7 @@ pub async fn ensure<K: Kind>(
     };
     match written {
         Ok(secret) => {
-            context.registry.observe(object, published(object), Some(version_of(&secret.metadata)));
+            context.registry.observe(object, published(object), Some(&version_of(&secret.metadata)));
             Ok(SecretWrite::Changed)
         }
         Err(kube::Error::Api(status)) if status.is_invalid() && is_immutable(present) => {

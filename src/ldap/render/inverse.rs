@@ -87,12 +87,11 @@ impl Recoverable for LdapConfig {
         bind(found, recovery);
         login(found, recovery);
         if let Some((name, text)) = recovery.text(found, ATTRIBUTES) {
-            match attributes(text) {
-                Some(attributes) => recovery.offer("attributes", attributes.into(), &[name]),
-                None => {
-                    let wanted = "pairs such as email=mail,group=gidNumber";
-                    recovery.misread(name, text, "not a list such as email=mail,group=gidNumber", wanted);
-                }
+            if let Some(attributes) = attributes(text) {
+                recovery.offer("attributes", attributes.into(), &[name]);
+            } else {
+                let wanted = "pairs such as email=mail,group=gidNumber";
+                recovery.misread(name, text, "not a list such as email=mail,group=gidNumber", wanted);
             }
         }
         if let Some((name, text)) = recovery.text(found, GROUP_ALLOW_LIST) {

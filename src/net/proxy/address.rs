@@ -285,14 +285,15 @@ mod tests {
 
     #[test]
     fn what_go_cannot_read_is_no_proxy_or_a_strange_one() {
-        assert!(matches!(read("http://a\n"), ProxyReading::Unreadable));
+        for text in ["http://a\n", "http://u:%zz@proxy"] {
+            assert!(matches!(read(text), ProxyReading::Unreadable), "{text}");
+        }
         assert!(matches!(read(""), ProxyReading::Absent));
         for text in [
             "http://a b",
             "u p@proxy",
             "http://proxy:port",
             "http://u:p/w@proxy",
-            "http://u:%zz@proxy",
             "http://[::1",
             "proxy:port",
         ] {

@@ -172,15 +172,12 @@ fn flow(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
 fn session(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let Some((name, text)) = recovery.text(found, SESSION_LENGTH) else { return };
     let length = if is_number(text) { format!("{text}h") } else { text.to_owned() };
-    match length.parse::<Duration>() {
-        Ok(length) => {
-            recovery.offer("sessionLength", json!(length), &[name]);
-            other_form(found, recovery);
-        }
-        Err(_) => {
-            let seen = "neither a whole number of hours nor a duration such as 720h";
-            recovery.misread(name, text, seen, "720h, or 720 for the image wandb/local");
-        }
+    if let Ok(length) = length.parse::<Duration>() {
+        recovery.offer("sessionLength", json!(length), &[name]);
+        other_form(found, recovery);
+    } else {
+        let seen = "neither a whole number of hours nor a duration such as 720h";
+        recovery.misread(name, text, seen, "720h, or 720 for the image wandb/local");
     }
 }
 

@@ -115,9 +115,7 @@ fn no_template_gives_the_pod_more_than_is_permitted() {
             .replace("image: wandb/local\n    env", &format!("securityContext: {security}\n    env"))
             .replace(
                 "hostPID: true",
-                &format!(
-                    "hostPID: true\n  securityContext: {{runAsUser: 0, sysctls: [{{name: a, value: b}}]}}"
-                ),
+                "hostPID: true\n  securityContext: {runAsUser: 0, sysctls: [{name: a, value: b}]}",
             );
         let spec = build(&template, Some("wandb"), None).spec.unwrap();
         assert_eq!((spec.host_network, spec.host_pid, spec.host_ipc), (None, None, None));
