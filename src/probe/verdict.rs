@@ -224,8 +224,8 @@ mod tests {
         CheckStatus { name: name.into(), result, reason: reason.into(), message: message.into() }
     }
 
-    fn verdict(checks: Vec<CheckStatus>) -> ProbeVerdict {
-        ProbeVerdict { obstacle: None, kinds: vec![KindVerdict::new("LdapConfig", &checks)] }
+    fn verdict(checks: &[CheckStatus]) -> ProbeVerdict {
+        ProbeVerdict { obstacle: None, kinds: vec![KindVerdict::new("LdapConfig", checks)] }
     }
 
     fn names(verdict: &ProbeVerdict) -> Vec<(&str, CheckResult)> {
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_verdict_is_compact() {
-        let verdict = verdict(vec![
+        let verdict = verdict(&[
             check("DnsResolves", CheckResult::Passed, "It has an address."),
             check("Bind", CheckResult::Failed, "No."),
         ]);
@@ -253,7 +253,8 @@ mod tests {
     fn detail_goes_before_verdicts_do() {
         let long = "x".repeat(1500);
         let [passed, warning, failed] = [CheckResult::Passed, CheckResult::Warning, CheckResult::Failed];
-        let read = |checks| ProbeVerdict::of_message(&verdict(checks).to_message()).unwrap();
+        let read =
+            |checks: Vec<CheckStatus>| ProbeVerdict::of_message(&verdict(&checks).to_message()).unwrap();
         // Of what passed, only that it did.
         let quiet = read(vec![check("A", passed, &long), check("B", failed, &long)]);
         assert_eq!(quiet.kinds[0].checks, [check("A", passed, ""), check("B", failed, &long)]);

@@ -380,7 +380,7 @@ fn the_end_of_what_was_missing_at_first_is_news() {
     index.observe("east", &resource, key("secret-0"), None);
     assert_eq!(tell(&mut index, Some("1")), 1, "it is there");
     // A run that read another kind of resource knows the version of its spec, which is that of no event.
-    index.observe("east", &resource, key("secret-0"), Some("uid.1".into()));
+    index.observe("east", &resource, key("secret-0"), Some("uid.1"));
     assert_eq!(tell(&mut index, None), 1, "it is gone");
 }
 
@@ -414,7 +414,7 @@ fn a_revision_that_a_run_has_written_is_no_news() {
     index.put("east", resource.clone(), sketch.walked().entry);
     let tell = |index: &mut Index, name, version| index.object_changed("east", &key(name), version).len();
     assert_eq!(tell(&mut index, "secret-1-2", Some("1")), 1, "nobody knows of it");
-    index.observe("east", &resource, key("secret-1-2"), Some("2".into()));
+    index.observe("east", &resource, key("secret-1-2"), Some("2"));
     assert_eq!(tell(&mut index, "secret-1-2", Some("2")), 0);
     assert_eq!(tell(&mut index, "secret-1-2", Some("3")), 1, "somebody else changed it");
     index.observe("east", &resource, key("secret-1-2"), None);
@@ -422,7 +422,7 @@ fn a_revision_that_a_run_has_written_is_no_news() {
     assert_eq!(tell(&mut index, "secret-1-3", None), 1, "this one was not");
 
     // What a list does not show is forgotten, so that nothing is kept of revisions that are gone.
-    index.observe("east", &resource, key("secret-0"), Some("1".into()));
+    index.observe("east", &resource, key("secret-0"), Some("1"));
     index.observe_revisions(
         "east",
         &resource,
@@ -437,7 +437,7 @@ fn a_revision_that_a_run_has_written_is_no_news() {
 #[test]
 fn another_resource_of_the_name_knows_nothing() {
     let (mut index, resource) = one();
-    index.observe("east", &resource, key("secret-0"), Some("1".into()));
+    index.observe("east", &resource, key("secret-0"), Some("1"));
     let entry = index.namespaces["east"].entries[&resource].entry.clone();
     index.put("east", resource.clone(), entry.clone());
     assert_eq!(index.object_changed("east", &key("secret-0"), Some("1")).len(), 0);

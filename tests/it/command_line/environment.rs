@@ -239,7 +239,9 @@ fn variables_come_from_a_file_of_docker_or_of_the_kernel() -> Result<()> {
     let ldap = directory(&certificate)?;
     let environment = with_directory(&ldap, PASSWORD)?;
     let of = |separator: &str| -> String {
-        environment.iter().map(|(name, value)| format!("{name}={value}{separator}")).collect()
+        environment
+            .iter()
+            .fold(String::new(), |text, (name, value)| format!("{text}{name}={value}{separator}"))
     };
     let files = Directory::with(&[
         (AUTHORITY, &certificate.authority_pem),

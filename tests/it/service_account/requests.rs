@@ -28,7 +28,8 @@ impl Robot {
     async fn wait_for_one_key(&self) -> Result<()> {
         eventually("one key", || async {
             let keys = self.server.keys_of("ci");
-            Ok((keys.len() == 1 && keys[0].secret == self.published().await?).then_some(()))
+            let published = self.published().await?;
+            Ok((keys.len() == 1 && keys.iter().all(|key| key.secret == published)).then_some(()))
         })
         .await
     }
