@@ -85,18 +85,18 @@ pub(super) fn styled(style: Style, text: impl std::fmt::Display) -> String {
 }
 
 /// Writes to standard output. Whoever reads it may stop when they have seen enough.
-pub(super) fn print(text: &str) -> std::io::Result<Reader> {
+pub(super) fn print(text: &str) -> std::io::Result<OutputReader> {
     let mut output = anstream::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Ok(()) => Ok(Reader::Listens),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Ok(()) => Ok(OutputReader::Listens),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(OutputReader::Gone),
         Err(error) => Err(error),
     }
 }
 
 /// Whether somebody still reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(super) enum OutputReader {
     /// The text was written.
     Listens,
     /// The other end of the pipe is closed.

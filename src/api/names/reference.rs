@@ -149,8 +149,8 @@ mod tests {
                 "See Who decides (docs/concepts/precedence.md).",
             ),
             (
-                "`a[0]`, and [x](y.md), [z](https://example.com)",
-                "`a[0]`, and x (docs/reference/y.md), z (https://example.com)",
+                "`a[0]`, and [x](reasons.md), [z](https://example.com)",
+                "`a[0]`, and x (docs/reference/reasons.md), z (https://example.com)",
             ),
             ("`DIR\\|FILE`", "`DIR|FILE`"),
         ] {

@@ -16,7 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::observed::{Gap, GapCause, Observed, ObservedResource, Surroundings};
+use super::observed::{Gap, GapCause, ObservedCluster, ObservedResource, Surroundings};
 use crate::{
     cli::kinds::{KnownKind, NamedResource},
     error::{Error, in_words},
@@ -57,8 +57,8 @@ impl StatusScope {
 }
 
 /// Reads everything.
-pub(in crate::cli) async fn collect(client: &Client, scope: &StatusScope) -> Observed {
-    let mut observed = Observed { now: Timestamp::now(), ..Observed::default() };
+pub(in crate::cli) async fn collect(client: &Client, scope: &StatusScope) -> ObservedCluster {
+    let mut observed = ObservedCluster { now: Timestamp::now(), ..ObservedCluster::default() };
     for kind in KnownKind::all() {
         let api: Api<DynamicObject> = match &scope.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.resource),
@@ -107,7 +107,7 @@ impl Needs {
 
 /// Reads what is around the resources of a namespace.
 async fn around(client: &Client, namespace: String, needs: Needs) -> (String, Surroundings, Vec<Gap>) {
-    let mut look = Look { client, namespace: &namespace, gaps: Vec::new() };
+    let mut look = NamespaceReader { client, namespace: &namespace, gaps: Vec::new() };
     let mut found = Surroundings::default();
     if needs.target_kinds.contains("Deployment") {
         found.deployments = look.list(Api::<Deployment>::namespaced, "Deployments").await;
@@ -135,13 +135,13 @@ async fn around(client: &Client, namespace: String, needs: Needs) -> (String, Su
 }
 
 /// A look at a namespace, which notes what could not be read.
-struct Look<'a> {
+struct NamespaceReader<'a> {
     client: &'a Client,
     namespace: &'a str,
     gaps: Vec<Gap>,
 }
 
-impl Look<'_> {
+impl NamespaceReader<'_> {
     async fn list<K: Clone + Debug + DeserializeOwned>(
         &mut self,
         api: fn(Client, &str) -> Api<K>,

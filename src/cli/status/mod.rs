@@ -27,7 +27,7 @@ pub(super) use self::{
     observed::{ObservedSpec, observed_spec},
     report::StatusReport,
 };
-use self::{observed::Observed, one::details};
+use self::{observed::ObservedCluster, one::details};
 use super::{
     CommandVerdict, cluster,
     kinds::NamedResource,
@@ -50,7 +50,7 @@ pub struct StatusArguments {
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
 
-    /// Show it anew whenever something changes, until interrupted; in a pipe, one after the other.
+    /// Show it again whenever something changes, until interrupted; in a pipe, one after the other.
     #[arg(short = 'w', long)]
     watch: bool,
 
@@ -103,7 +103,7 @@ pub(super) async fn status(arguments: &StatusArguments) -> anyhow::Result<Comman
             events: EventScope::Nothing,
         },
     };
-    let view = View { named, output: arguments.output, quiet: arguments.quiet };
+    let view = StatusView { named, output: arguments.output, quiet: arguments.quiet };
     if arguments.watch {
         return watch::watch(&client, &scope, &view).await;
     }
@@ -115,15 +115,15 @@ pub(super) async fn status(arguments: &StatusArguments) -> anyhow::Result<Comman
 }
 
 /// How a person wants to see it.
-struct View {
+struct StatusView {
     named: Option<NamedResource>,
     output: StatusOutput,
     quiet: bool,
 }
 
-impl View {
+impl StatusView {
     /// What was observed, as far as the person wants to see it. Nothing to see is an error.
-    fn report(&self, observed: &Observed, scope: &StatusScope) -> anyhow::Result<StatusReport> {
+    fn report(&self, observed: &ObservedCluster, scope: &StatusScope) -> anyhow::Result<StatusReport> {
         let report = StatusReport::of(observed);
         if report.is_empty() && report.verdict_is_doubtful() {
             bail!(draw::unread(&report.unread).join(" "));

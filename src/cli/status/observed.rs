@@ -22,7 +22,7 @@ use crate::{
 
 /// Everything that was read for one tree.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Observed {
+pub(in crate::cli) struct ObservedCluster {
     /// When it was read.
     pub(in crate::cli) now: Timestamp,
     /// The resources, in the order of the kinds.
@@ -139,7 +139,7 @@ pub(super) enum GapCause {
     Other(String),
 }
 
-impl Observed {
+impl ObservedCluster {
     /// What is around a resource.
     pub(super) fn around(&self, namespace: &str) -> &Surroundings {
         static NOTHING: Surroundings = Surroundings {

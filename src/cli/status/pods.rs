@@ -6,7 +6,7 @@ use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSe
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::observed::{Observed, ObservedResource, Surroundings};
+use super::observed::{ObservedCluster, ObservedResource, Surroundings};
 use crate::workloads::{Target, revisions_in};
 
 /// A workload that is somebody's target.
@@ -35,7 +35,7 @@ impl ServerReport {
 }
 
 /// Every object that is a target, once, in the order of namespaces and names.
-pub(super) fn servers(observed: &Observed) -> Vec<ServerReport> {
+pub(super) fn servers(observed: &ObservedCluster) -> Vec<ServerReport> {
     let mut objects = BTreeSet::new();
     for resource in &observed.resources {
         let parts = resource.target().map(Target::objects).unwrap_or_default();
@@ -116,7 +116,7 @@ impl PodsOfRevision {
 
 /// The pods of a resource's target that have not ended, by name; nothing where pods could not be read, or there is no
 /// target.
-pub(super) fn pods_of(observed: &Observed, resource: &ObservedResource) -> Option<Vec<PodReport>> {
+pub(super) fn pods_of(observed: &ObservedCluster, resource: &ObservedResource) -> Option<Vec<PodReport>> {
     let (target, spec) = (resource.target()?, resource.spec.as_ref().ok()?);
     let around = observed.around(&resource.namespace);
     let selectors = selectors(around, target);

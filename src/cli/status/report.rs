@@ -6,7 +6,7 @@ use k8s_openapi::{api::core::v1::Event, apimachinery::pkg::apis::meta::v1::Condi
 use serde::Serialize;
 
 use super::{
-    observed::{Gap, GapCause, Observed, ObservedResource},
+    observed::{Gap, GapCause, ObservedCluster, ObservedResource},
     pods::{PodReport, PodsOfRevision, ServerReport, pods_of, servers},
     standing::{ResourceJudgement, ResourceStanding, standing},
 };
@@ -122,7 +122,7 @@ const LAST_EVENTS: usize = 10;
 
 impl StatusReport {
     /// What was observed, in the order of namespaces, kinds and names.
-    pub(in crate::cli) fn of(observed: &Observed) -> Self {
+    pub(in crate::cli) fn of(observed: &ObservedCluster) -> Self {
         let mut resources: Vec<_> = observed.resources.iter().collect();
         let kinds = ["LdapConfig", "OidcProvider", "JwtIssuer", "ServiceAccount"];
         let rank = |resource: &ObservedResource| kinds.iter().position(|kind| *kind == resource.kind);
@@ -199,7 +199,7 @@ fn titles(target: &Target) -> Vec<String> {
 const AROUND: [&str; 6] = ["Deployments", "StatefulSets", "WeightsAndBiases", "pods", "Secrets", "events"];
 
 impl ResourceReport {
-    fn of(observed: &Observed, resource: &ObservedResource) -> Self {
+    fn of(observed: &ObservedCluster, resource: &ObservedResource) -> Self {
         let around = observed.around(&resource.namespace);
         let status = &resource.status;
         let ResourceJudgement { standing, condition, reason, message } = standing(observed, resource);

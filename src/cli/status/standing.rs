@@ -9,7 +9,7 @@ use strum::IntoStaticStr;
 
 use super::{
     moments::minute,
-    observed::{Observed, ObservedResource},
+    observed::{ObservedCluster, ObservedResource},
 };
 use crate::api::{ConditionType, Reason};
 
@@ -54,7 +54,7 @@ const LAG: Duration = Duration::from_mins(70);
 const WHERE_TO_LOOK: &str = "Check that an operator runs and manages this namespace.";
 
 /// What the resource comes to.
-pub(super) fn standing(observed: &Observed, resource: &ObservedResource) -> ResourceJudgement {
+pub(super) fn standing(observed: &ObservedCluster, resource: &ObservedResource) -> ResourceJudgement {
     let told =
         |standing, message: String| ResourceJudgement { standing, condition: None, reason: None, message };
     if let Some(deleted) = resource.deleted {
@@ -133,7 +133,7 @@ fn cause(conditions: &[Condition]) -> Option<&Condition> {
 }
 
 /// Why a status that says Ready does not hold any more, as far as the cluster shows it.
-fn outdated(observed: &Observed, resource: &ObservedResource) -> Option<String> {
+fn outdated(observed: &ObservedCluster, resource: &ObservedResource) -> Option<String> {
     let status = &resource.status;
     let spec = resource.spec.as_ref().ok()?;
     if let Some(secrets) = &observed.around(&resource.namespace).secrets {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::phases::{Draft, phases, ready};
 use super::{
-    observed::{Gap, GapCause, Observed, Surroundings},
+    observed::{Gap, GapCause, ObservedCluster, Surroundings},
     report::StatusReport,
     *,
 };
@@ -54,8 +54,8 @@ fn surroundings() -> Surroundings {
     }
 }
 
-fn observed(drafts: &[Draft], surroundings: Surroundings) -> Observed {
-    Observed {
+fn observed(drafts: &[Draft], surroundings: Surroundings) -> ObservedCluster {
+    ObservedCluster {
         now: NOW.parse().unwrap(),
         resources: drafts.iter().map(Draft::observed).collect(),
         surroundings: BTreeMap::from([("wandb".to_owned(), surroundings)]),
@@ -63,7 +63,7 @@ fn observed(drafts: &[Draft], surroundings: Surroundings) -> Observed {
     }
 }
 
-fn shown(observed: &Observed, width: usize, glyphs: Glyphs) -> String {
+fn shown(observed: &ObservedCluster, width: usize, glyphs: Glyphs) -> String {
     let report = StatusReport::of(observed);
     let text = plain(&overview(&report, &report, observed.now, layout(width, glyphs)));
     for line in text.lines().filter(|line| line.chars().count() > width) {
@@ -104,7 +104,7 @@ fn only_what_is_ready_ends_with_zero() {
 }
 
 /// A namespace with several of all, where pods run with two revisions and one with none.
-fn everything() -> Observed {
+fn everything() -> ObservedCluster {
     let mut around = surroundings();
     around.pods = Some(vec![
         pod("wandb-1", Some(5), "False"),

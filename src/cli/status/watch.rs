@@ -1,4 +1,4 @@
-//! `status --watch`: shows the status anew whenever it changes.
+//! `status --watch`: shows the status again whenever it changes.
 
 use std::{fmt::Debug, io::IsTerminal, time::Duration};
 
@@ -21,7 +21,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    StatusOutput, View,
+    StatusOutput, StatusView,
     collect::{EventScope, StatusScope, collect},
     report::StatusReport,
     terminal_layout,
@@ -29,7 +29,7 @@ use super::{
 use crate::cli::{
     CommandVerdict,
     kinds::KnownKind,
-    terminal::{self, Reader},
+    terminal::{self, OutputReader},
 };
 
 /// After the first change, how long others are waited for: a rollout makes many at once.
@@ -39,7 +39,7 @@ const SETTLING: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_secs(10);
 
 /// Shows the status until nobody reads it any more.
-pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &View) -> Result<CommandVerdict> {
+pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &StatusView) -> Result<CommandVerdict> {
     let mut changes = changes(client, scope);
     let is_terminal = std::io::stdout().is_terminal();
     let mut last: Option<StatusReport> = None;
@@ -57,7 +57,7 @@ pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &View) -> 
                     } else {
                         appended(view.output, observed.now, &text, place)
                     };
-                    if terminal::print(&text)? == Reader::Gone {
+                    if terminal::print(&text)? == OutputReader::Gone {
                         return Ok(report.verdict());
                     }
                     last = Some(report);

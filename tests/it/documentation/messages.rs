@@ -118,7 +118,8 @@ fn is_title(line: &str) -> bool {
         Regex::new(r"^(- \d+ checks not run, since \w+ failed|(LdapConfig|OidcProvider|JwtIssuer|ServiceAccount) \S+ \(.+\))$").ok()
     });
     static TALLY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let part = r"\d+ (?:resources? not usable|failed|warnings?|passed|not run)";
+        let part =
+            r"\d+ (?:resources? not usable|failed|warnings?|passed|not run|not Ready|not looked at|Ready)";
         Regex::new(&format!("^{part}(?:, {part})*$")).ok()
     });
     if TALLY.as_ref().is_some_and(|tally| tally.is_match(line)) {
