@@ -117,7 +117,7 @@ async fn a_namespace_is_one_tree() -> Result<()> {
 
     // What is wrong stands there with what to do.
     workspace.put_secret("ldap-bind", &[("password", "not-the-password")]).await?;
-    workspace.wait_for_reason(KIND, "corp", "Ready", "InvalidCredentials").await?;
+    workspace.wait_for_reason(KIND, "corp", "Published", "HoldingLastVerified").await?;
     let wrong = [
         "✗ LdapConfig/corp  Verified: InvalidCredentials",
         "kubectl annotate ldap corp",

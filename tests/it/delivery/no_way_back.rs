@@ -51,7 +51,7 @@ async fn a_password_that_was_rotated_and_revoked_is_no_way_back() -> Result<()> 
     let message = stays(&stage).await?;
     for part in [
         "Revision 2 does not work in the pods of Deployment/wandb",
-        "it stays",
+        "this revision stays",
         "exit code 3",
         "Revision 1 does not work any more: Bind: ",
     ] {

@@ -59,7 +59,7 @@ async fn lists_are_read_to_their_end() {
     server.set_page_size(0);
     let endless = refusal(instance.viewer(&key).await).problem;
     assert_eq!(endless.reason, Reason::InvalidDocument);
-    assert!(endless.message.contains("does not end"), "{}", endless.message);
+    assert!(endless.message.contains("do not end"), "{}", endless.message);
     // A server whose lists have no pages.
     server.set_page_size(usize::MAX);
     let words = "Cannot query field \"pageInfo\" on type \"TeamConnection\".";
