@@ -225,7 +225,7 @@ fn different(first: &Setting<'_>, other: &Setting<'_>) -> Finding {
         CheckResult::Warning,
         Reason::VariablesDiffer,
         format!(
-            "{first} and {other} are the same setting and have different values. {first} was checked, which this server reads first, as far as its variables show what it is. Give both the same value, or remove {other}."
+            "{first} and {other} are the same setting and have different values. {first} was checked, which this server reads first, as far as its variables show what it is. Find out with which of the two people log in today, and give both that value."
         ),
     )
 }

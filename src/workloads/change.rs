@@ -25,7 +25,7 @@ impl Change {
     }
 }
 
-/// The result of [`apply_change`].
+/// The result of `apply_change`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApplyResult {
     /// The target has the change.

@@ -88,7 +88,7 @@ impl PlaceArgs {
     pub(super) async fn connect(&self) -> anyhow::Result<(Client, String)> {
         let config = cluster::of_context(self.context.as_deref()).await?;
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        Ok((Client::try_from(config)?, namespace))
+        Ok((cluster::client(config)?, namespace))
     }
 }
 
@@ -133,6 +133,9 @@ impl StatusView {
             place.map_or_else(|| "the cluster".to_owned(), |namespace| format!("the namespace {namespace}"));
         if let Some(named) = &self.named {
             let report = report.only(&named.kind.resource.kind, &named.name);
+            if report.is_empty() && report.verdict_is_doubtful() {
+                bail!(draw::unread(&report.unread).join(" "));
+            }
             return if report.is_empty() {
                 Err(anyhow!(
                     "there is no {} \"{}\" in {place}; name another with -n",

@@ -209,6 +209,11 @@ impl WatchHandle {
         self.shared.changed();
     }
 
+    /// Records that the list was cut short and begins again.
+    pub fn begins_again(&self) {
+        self.update(|watch| watch.is_under_way = false);
+    }
+
     /// Records that the watch has listed every object.
     pub fn listed(&self) {
         self.progressed();

@@ -153,8 +153,12 @@ where
                 self.state = WatchPhase::Listing { page: list.items.into(), next };
             }
             // A list that took too long cannot be continued (410), so it begins again.
-            Err(error) if is_gone(&error) && token.is_some() => self.pause().await,
+            Err(error) if is_gone(&error) && token.is_some() => {
+                self.watched.begins_again();
+                self.pause().await;
+            }
             Err(error) => {
+                self.watched.begins_again();
                 self.watched.failed(trouble(&error, &self.place));
                 self.pause().await;
             }

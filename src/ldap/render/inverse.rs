@@ -191,7 +191,7 @@ fn login(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     if login == Some(false) {
         let name = found.name_of(LOGIN);
         recovery.remark(name, CheckResult::Warning, Reason::NotRequested, format!(
-            "{name} is not true, so people do not log in through this directory. Set it to true once everything else is right."
+            "{name} is not true, so people do not log in through this directory. If they log in by OIDC, leave it as it is. Otherwise set it to true once everything else is right."
         ));
         recovery.note("The directory is configured, but people do not log in through it (login: false).");
     }

@@ -137,9 +137,19 @@ pub(super) fn read(text: &str) -> ProxyReading {
         && !proxy.scheme.is_empty()
         && !proxy.authority.is_empty()
     {
-        return ProxyReading::Proxy(proxy.clone());
+        return ProxyReading::Proxy(without_cut_credentials(proxy.clone(), text));
     }
-    parse(&format!("http://{text}")).or(written).map_or(ProxyReading::Unreadable, ProxyReading::Proxy)
+    let read = parse(&format!("http://{text}")).or(written);
+    read.map_or(ProxyReading::Unreadable, |proxy| ProxyReading::Proxy(without_cut_credentials(proxy, text)))
+}
+
+/// The proxy as one that is misread, if its URL has an `@` that ends no credentials: a `/`, `?` or `#` in the password
+/// ends the host for Go, so what would be shown as the host is the user and the beginning of the password.
+fn without_cut_credentials(proxy: Proxy, text: &str) -> Proxy {
+    if proxy.credentials.is_none() && !proxy.is_misread() && text.contains('@') {
+        return Proxy { authority: String::new(), ..proxy };
+    }
+    proxy
 }
 
 /// The text cannot be read.
@@ -296,6 +306,10 @@ mod tests {
             "http://u:p/w@proxy",
             "http://[::1",
             "proxy:port",
+            // What stands before the `@` is a user and the beginning of a password.
+            "http://user:4711/x@proxy:3128",
+            "user:4711?x@proxy:3128",
+            "http://user:4711#x@proxy:3128",
         ] {
             let proxy = Proxy::parse(text).unwrap();
             assert!(proxy.is_misread(), "{text}: {}", proxy.authority);

@@ -109,11 +109,11 @@ pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[Rem
 impl Circumstances<'_> {
     /// What a person asks for and no run has handled yet.
     pub fn open(&self, record: &Record) -> KeyRequests {
-        self.asked.open(&record.handled)
+        record.open(self.asked)
     }
 
     /// Whether a person asks to revoke the replaced keys now.
-    fn ends_overlap(&self, record: &Record) -> bool {
+    pub fn ends_overlap(&self, record: &Record) -> bool {
         let open = self.open(record);
         open.rotate.is_none() && open.revoke_previous.is_some()
     }
@@ -164,16 +164,23 @@ fn disposition(
 /// again.
 pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
     let mut record = current.record.clone();
-    record.handled = circumstances.asked.among(circumstances.acknowledged).or(&record.handled);
+    let asked = circumstances.asked;
+    record.handled = Some(match record.handled {
+        Some(handled) => asked.among(circumstances.acknowledged).or(&handled),
+        None => asked.clone(),
+    });
     let identity = own_id(current, listed);
     let until = end_of_overlap(circumstances.overlap, circumstances.latest);
     for key in circumstances.overlapping {
         let is_ours = |listed: &RemoteKey| listed.id == key.key_id && listed.origin == KeyOrigin::Ourselves;
-        let is_known = record.previous.iter().any(|known| known.key_id == key.key_id);
         let is_in_use =
             listed.iter().any(|listed| listed.id == key.key_id && identity.may_be(current, listed));
-        if listed.iter().any(is_ours) && !is_known && !is_in_use {
-            record.previous.push(key.clone());
+        let known = record.previous.iter_mut().find(|known| known.key_id == key.key_id);
+        match known {
+            // The key was in use again for a while, and was replaced later than an older Secret says.
+            Some(known) if known.until.0 < key.until.0 => known.until = key.until.clone(),
+            None if listed.iter().any(is_ours) && !is_in_use => record.previous.push(key.clone()),
+            Some(_) | None => {}
         }
     }
     for key in listed.iter().filter(|key| circumstances.published.contains(&key.id)) {
@@ -192,10 +199,6 @@ pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, list
     record
 }
 
-/// How soon the replaced keys are revoked if a person asked for that, in seconds: with the next run, when the Secret
-/// holds the key that replaced them.
-const SOON: i64 = 1;
-
 /// The next time at which a key may have to be revoked, or generated because a person asked for it.
 pub fn next_look(
     circumstances: Circumstances<'_>,
@@ -203,9 +206,7 @@ pub fn next_look(
     listed: &[RemoteKey],
 ) -> Option<Timestamp> {
     let replaced = &current.record.previous;
-    let soon = Timestamp::from_second(circumstances.now.as_second().saturating_add(SOON)).ok();
-    let soon = soon.filter(|_| circumstances.ends_overlap(&current.record));
-    let untils = replaced.iter().map(|previous| Some(previous.until.0)).chain([soon]);
+    let untils = replaced.iter().map(|previous| Some(previous.until.0));
     let young = listed.iter().filter(|key| key.is_young(circumstances.now, circumstances.patience));
     let grown = young.map(|key| key.made?.checked_add(circumstances.patience).ok());
     untils.chain(grown).flatten().filter(|time| *time > circumstances.now).min()
@@ -281,7 +282,8 @@ pub fn successor_record(
         KeyIdentity::Unknown | KeyIdentity::Contradicted => leftover = Some(Leftover::Bootstrap),
     }
     // Any new key answers to whoever asked for one.
-    let handled = KeyRequests { rotate: asked.rotate.clone(), revoke_previous: None }.or(&handled);
+    let answered = KeyRequests { rotate: asked.rotate.clone(), revoke_previous: None };
+    let handled = handled.map(|handled| answered.or(&handled));
     Record { rotation: number, key_id: Some(key_id), since: whole_seconds(now), previous, leftover, handled }
 }
 
@@ -295,9 +297,12 @@ pub fn prune(circumstances: Circumstances<'_>, current: &Current, listed: &[Remo
     let is_copied = listed.iter().any(|key| key.origin == KeyOrigin::Others);
     let previous: Vec<_> = record.previous.iter().filter(is_before).cloned().collect();
     let ended = circumstances.asked.revoke_previous.clone();
-    let ended = ended.filter(|_| circumstances.ends_overlap(record) && previous.is_empty());
-    let handled = KeyRequests { rotate: None, revoke_previous: ended }.or(&record.handled);
-    Record { previous, leftover: record.leftover.filter(|_| is_copied), handled, ..record.clone() }
+    let leftover = record.leftover.filter(|_| is_copied);
+    // A copied key that nobody can tell from others stays valid until a person deletes it, and so does the request.
+    let is_over = circumstances.ends_overlap(record) && previous.is_empty() && leftover.is_none();
+    let ended = KeyRequests { rotate: None, revoke_previous: ended.filter(|_| is_over) };
+    let handled = record.handled.as_ref().map(|handled| ended.or(handled));
+    Record { previous, leftover, handled, ..record.clone() }
 }
 
 #[cfg(test)]

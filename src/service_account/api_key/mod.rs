@@ -33,6 +33,8 @@ pub(super) use requests::KeyRequests;
 pub use settings::ApiKeySettings;
 pub(super) use status::{events, status_details};
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use decide::{extend_overlaps, next_look, next_rotation};
@@ -146,7 +148,7 @@ pub(super) fn maintenance(
     }
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
     let rotation = own.settings.rotation;
-    let open = own.settings.asked.open(&current.record.handled);
+    let open = current.record.open(&own.settings.asked);
     // A rotation that was begun is completed even if the spec no longer asks for rotation.
     let is_left = |key: &RemoteKey| {
         key.origin == KeyOrigin::Ourselves && current.record.key_id.as_ref() != Some(&key.id)
@@ -180,6 +182,9 @@ pub(super) async fn maintain(
     rotate::rotate(account, own, instance, context, evidence, report).await
 }
 
+/// How soon the replaced keys are revoked if a person asked for that together with a new key.
+const SOON: Duration = Duration::from_secs(1);
+
 /// When the key must be replaced or another one revoked. A time that has passed already is left out: this run tried
 /// and failed, and the key in use still works.
 pub(super) fn renew_at(
@@ -192,7 +197,13 @@ pub(super) fn renew_at(
     let circumstances = circumstances(account, own, &evidence.published, context);
     let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let look = next_look(circumstances, current, evidence.keys.as_deref().unwrap_or_default());
-    next.into_iter().chain(look).filter(|time| *time > context.now.time).min()
+    // Where this run has replaced the key, the next one may revoke the replaced ones, since the Secret holds the new
+    // one then. A revocation that fails is tried again on the schedule.
+    let before = context.published.and_then(Current::read);
+    let is_replaced = before.is_some_and(|before| before.key != current.key);
+    let soon = context.now.time.checked_add(SOON).ok();
+    let soon = soon.filter(|_| is_replaced && circumstances.ends_overlap(&current.record));
+    next.into_iter().chain(look).chain(soon).filter(|time| *time > context.now.time).min()
 }
 
 /// Evidence for a preview: a placeholder for the key, if a person has yet to make it.

@@ -34,9 +34,11 @@ pub struct Record {
     /// Set if the key that a person copied was replaced, but could not be identified among the account's keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftover: Option<Leftover>,
-    /// What a person asked for, as far as it was handled.
-    #[serde(default, skip_serializing_if = "KeyRequests::is_empty")]
-    pub handled: KeyRequests,
+    /// What a person asked for, as far as it was handled; `None` before the first run that knows of requests. What is
+    /// asked for then counts as handled, so that neither a new resource nor a way back from an older version of the
+    /// operator replaces or revokes a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled: Option<KeyRequests>,
 }
 
 /// A replaced key that is still valid.
@@ -82,6 +84,11 @@ struct WrittenRecord {
 }
 
 impl Record {
+    /// What a person asks for and no run has handled yet.
+    pub fn open(&self, asked: &KeyRequests) -> KeyRequests {
+        self.handled.as_ref().map(|handled| asked.open(handled)).unwrap_or_default()
+    }
+
     /// The text to store with the key of this account. Equal records produce equal texts.
     pub fn write(self, account: &AccountSettings) -> String {
         let server = Some(account.base_url.root().to_owned());

@@ -43,6 +43,8 @@ pub(super) async fn rotate(
         let keys = keys.clone();
         if published.as_ref() == Some(current) {
             run.work(keys).await
+        } else if !current.record.open(&own.settings.asked).is_empty() {
+            Ok(Checked::passed((current.clone(), keys), POSTPONED))
         } else {
             Ok(run.status(current.clone()).with_keys(keys))
         }
@@ -240,6 +242,9 @@ fn expect_description(made: &GeneratedKey, description: &str) -> Result<(), Prob
         ),
     ))
 }
+
+/// Why what a person asked for is not done yet.
+const POSTPONED: &str = "What the annotations ask for is done as soon as the Secret holds the key in use.";
 
 /// Why a key that a person asked for is not generated yet.
 const WAITING: &str = "A new key was asked for, and another run may be about to publish one, so it is made within the next minutes. A key that such a run left behind is revoked first.";

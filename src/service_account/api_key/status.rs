@@ -46,7 +46,7 @@ pub(in crate::service_account) fn status_details(
         };
     };
     // An older Secret that somebody restored does not open a request again.
-    let handled = own.settings.asked.among(&known).or(&record.handled);
+    let handled = own.settings.asked.among(&known).or(&record.handled.clone().unwrap_or_default());
     let next_rotation = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &record)).map(Time);
     for key in record.previous {
         if overlapping.iter().all(|known| known.key_id != key.key_id) {

@@ -112,7 +112,7 @@ pub async fn publish_long_ago(workspace: &Workspace, server: &WandbServer, key: 
         "apiVersion": "v1", "kind": "Secret",
         "metadata": { "name": "ci-wsa", "annotations": {
             "auth.wandb.com/owner": "ServiceAccount/ci",
-            "auth.wandb.com/record": r#"{"rotation":0,"since":"2026-01-01T00:00:00Z"}"#,
+            "auth.wandb.com/record": r#"{"rotation":0,"since":"2026-01-01T00:00:00Z","handled":{}}"#,
         } },
         "stringData": {
             "WANDB_API_KEY": key,
