@@ -211,7 +211,8 @@ impl WatchHandle {
 
     /// Records that the list was cut short and begins again.
     pub fn begins_again(&self) {
-        self.update(|watch| watch.is_under_way = false);
+        // It is no sign of the API server, so the time of the last sign stays as it was.
+        self.entry(|watch| watch.is_under_way = false);
     }
 
     /// Records that the watch has listed every object.
