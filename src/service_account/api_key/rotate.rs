@@ -36,7 +36,11 @@ pub(super) async fn rotate(
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let (Some(current), Some(keys)) = (&evidence.current, &evidence.keys) else { return evidence };
+    // What was handled says nothing about the key.
+    let handled = current.record.handled.clone();
     let published = context.published.and_then(|values| Current::read_of(values, account));
+    let published =
+        published.map(|Current { key, record }| Current { key, record: Record { handled, ..record } });
     let circumstances = circumstances(account, own, &evidence.published, context);
     let run = RotationRun { account, circumstances, instance, context, current };
     let outcome = async {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use test_support::{ApiProxy, ControlPlane};
 
-use super::{Robot, eventually, expect_none, published, service_account, watch_revocations};
+use super::{Robot, eventually, expect_none, publish, published, service_account, watch_revocations};
 use crate::world::{operator, program, row};
 
 /// Few at a time, for every one runs an operator.
@@ -68,7 +68,7 @@ async fn whatever_write_is_the_last_one_key_is_left() -> Result<()> {
 
 /// Tells how often it was killed.
 async fn killed_at_write(cause: Cause, write: usize) -> Result<usize> {
-    let mut robot = prepared().await?;
+    let mut robot = prepared(cause).await?;
     let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
     let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
     robot.operator =
@@ -102,7 +102,7 @@ async fn whatever_request_is_the_last_one_key_is_left() -> Result<()> {
 
 /// Tells how often it was killed.
 async fn killed_at_announcement(cause: Cause, number: usize) -> Result<usize> {
-    let mut robot = prepared().await?;
+    let mut robot = prepared(cause).await?;
     let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
     robot.operator = operator(&robot.workspace)?;
     let switch = robot.operator.kill_switch()?;
@@ -125,9 +125,14 @@ async fn killed_at_announcement(cause: Cause, number: usize) -> Result<usize> {
 }
 
 /// A robot whose key was published long ago, and whose operator has nothing to do yet.
-async fn prepared() -> Result<Robot> {
+async fn prepared(cause: Cause) -> Result<Robot> {
     let robot = Robot::new().await?;
-    robot.publish_long_ago().await?;
+    let record = match cause {
+        Cause::Due => r#"{"rotation":0,"since":"2026-01-01T00:00:00Z"}"#,
+        // What a resource has from its beginning asks for nothing, unless a run has seen it without that.
+        Cause::Asked => r#"{"rotation":0,"since":"2026-01-01T00:00:00Z","handled":{}}"#,
+    };
+    publish(&robot.workspace, &robot.server, &robot.bootstrap, record).await?;
     Ok(robot)
 }
 

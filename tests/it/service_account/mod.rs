@@ -108,11 +108,16 @@ impl Robot {
 
 /// Publishes a key for the resource `ci`, as it would have been long ago: a rotation is due at once.
 pub async fn publish_long_ago(workspace: &Workspace, server: &WandbServer, key: &str) -> Result<()> {
+    publish(workspace, server, key, r#"{"rotation":0,"since":"2026-01-01T00:00:00Z"}"#).await
+}
+
+/// Publishes a key for the resource `ci`, with this record.
+async fn publish(workspace: &Workspace, server: &WandbServer, key: &str, record: &str) -> Result<()> {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": { "name": "ci-wsa", "annotations": {
             "auth.wandb.com/owner": "ServiceAccount/ci",
-            "auth.wandb.com/record": r#"{"rotation":0,"since":"2026-01-01T00:00:00Z","handled":{}}"#,
+            "auth.wandb.com/record": record,
         } },
         "stringData": {
             "WANDB_API_KEY": key,
