@@ -158,9 +158,9 @@ fn disposition(
     }
 }
 
-/// The record, extended by every key that was published last but is not in use now. That happens if somebody
-/// restored an older Secret, or if the server briefly did not accept that key. Programs may still use it, so it
-/// gets an overlap, whatever the record says. Likewise a request that the status says was handled is not handled
+/// The record, extended by every key that was published last but is not in use now, and by those whose overlap the
+/// status names. That happens if somebody restored an older Secret, or if the server briefly did not accept that key.
+/// Programs may still use it, so it has an overlap, whatever the record says. Likewise a request that the status says was handled is not handled
 /// again.
 pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
     let mut record = current.record.clone();
@@ -171,27 +171,17 @@ pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, list
     });
     let identity = own_id(current, listed);
     let until = end_of_overlap(circumstances.overlap, circumstances.latest);
-    for key in circumstances.overlapping {
-        let is_ours = |listed: &RemoteKey| listed.id == key.key_id && listed.origin == KeyOrigin::Ourselves;
-        let is_in_use =
-            listed.iter().any(|listed| listed.id == key.key_id && identity.may_be(current, listed));
-        let known = record.previous.iter_mut().find(|known| known.key_id == key.key_id);
-        match known {
-            // The key was in use again for a while, and was replaced later than an older Secret says.
-            Some(known) if known.until.0 < key.until.0 => known.until = key.until.clone(),
-            None if listed.iter().any(is_ours) && !is_in_use => record.previous.push(key.clone()),
-            Some(_) | None => {}
-        }
-    }
-    for key in listed.iter().filter(|key| circumstances.published.contains(&key.id)) {
-        let known = record.previous.iter_mut().find(|previous| previous.key_id == key.id);
+    let overlapping = circumstances.overlapping.iter().map(|key| (&key.key_id, &key.until));
+    let published = circumstances.published.iter().map(|key_id| (key_id, &until));
+    for (key_id, until) in overlapping.chain(published) {
+        let Some(key) = listed.iter().find(|key| key.id == *key_id) else { continue };
         if identity.may_be(current, key) {
             continue;
         }
-        match known {
+        match record.previous.iter_mut().find(|previous| previous.key_id == *key_id) {
             Some(known) if known.until.0 < until.0 => known.until = until.clone(),
             None if key.origin == KeyOrigin::Ourselves => {
-                record.previous.push(Previous { key_id: key.id.clone(), until: until.clone() });
+                record.previous.push(Previous { key_id: key_id.clone(), until: until.clone() });
             }
             Some(_) | None => {}
         }

@@ -42,23 +42,19 @@ impl KeyRequests {
 
     /// The requests among these that were not handled yet.
     pub fn open(&self, handled: &Self) -> Self {
-        let open = |asked: &Option<String>, handled: &Option<String>| {
-            asked.clone().filter(|asked| handled.as_ref() != Some(asked))
-        };
-        Self {
-            rotate: open(&self.rotate, &handled.rotate),
-            revoke_previous: open(&self.revoke_previous, &handled.revoke_previous),
-        }
+        self.those(handled, |asked, handled| asked != handled)
     }
 
     /// The requests among these that were handled.
     pub fn among(&self, handled: &Self) -> Self {
-        let both = |asked: &Option<String>, handled: &Option<String>| {
-            asked.clone().filter(|asked| handled.as_ref() == Some(asked))
-        };
+        self.those(handled, |asked, handled| asked == handled)
+    }
+
+    fn those(&self, handled: &Self, are_meant: fn(&Option<String>, &Option<String>) -> bool) -> Self {
+        let meant = |asked: &Option<String>, handled| asked.clone().filter(|_| are_meant(asked, handled));
         Self {
-            rotate: both(&self.rotate, &handled.rotate),
-            revoke_previous: both(&self.revoke_previous, &handled.revoke_previous),
+            rotate: meant(&self.rotate, &handled.rotate),
+            revoke_previous: meant(&self.revoke_previous, &handled.revoke_previous),
         }
     }
 
