@@ -107,7 +107,8 @@ async fn a_restricted_pod_stays_restricted() -> Result<()> {
     });
     stage.workspace.apply(&level.to_string()).await?;
     let mut pod = labelled("ci-wsa");
-    let refusal = stage.create(&pod).await?.err().context("the level is not enforced")?;
+    // The API server learns of a namespace's labels by its own watch, a moment later.
+    let refusal = eventually("the level enforced", || async { Ok(stage.create(&pod).await?.err()) }).await?;
     ensure!(refusal.contains("violates PodSecurity"), "{refusal}");
     pod["spec"]["securityContext"] =
         json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
