@@ -230,7 +230,7 @@ impl<K: Kind> ResourceCache<K> {
         let (version, details) = (object.resource_version(), object.details());
         self.reported(object, |reported| {
             if !reported.is_foreign(version.as_deref(), object.status(), &details) {
-                reported.changed(from, to, version.as_deref());
+                reported.changed((from, to), version.as_deref(), Instant::now());
             }
         });
     }

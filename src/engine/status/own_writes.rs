@@ -19,8 +19,8 @@ pub(in crate::engine) struct Reported<D> {
     stored: Option<KnownStatus<D>>,
     /// The version that this process made by its last write.
     head: Option<String>,
-    /// Resource versions that this process replaced by its own writes. A watch may still deliver them.
-    replaced: VecDeque<String>,
+    /// Resource versions that this process replaced by its own writes, and when it did. A watch may still deliver them.
+    replaced: VecDeque<(String, Instant)>,
     /// When statuses of somebody else were repaired.
     mended: Vec<Instant>,
 }
@@ -97,9 +97,9 @@ impl<D: Clone + PartialEq> Reported<D> {
     /// `stored`.
     pub(in crate::engine) fn wrote(
         &mut self,
-        from: Option<String>,
-        to: Option<String>,
+        (from, to): (Option<String>, Option<String>),
         stored: Option<(SharedStatus, D)>,
+        now: Instant,
     ) {
         let is_sent = |status: &Status, details: &D| {
             self.sent.as_ref().is_some_and(|sent| sent.is(Some(status), details))
@@ -110,12 +110,12 @@ impl<D: Clone + PartialEq> Reported<D> {
         if let Some(sent) = &self.sent {
             self.standing = Some(sent.clone());
         }
-        self.moved(from, to);
+        self.moved(from, to, now);
     }
 
     /// Records that this process replaced one version of the resource by another.
-    fn moved(&mut self, from: Option<String>, to: Option<String>) {
-        self.replaced.extend(from.filter(|from| Some(from) != to.as_ref()));
+    fn moved(&mut self, from: Option<String>, to: Option<String>, now: Instant) {
+        self.replaced.extend(from.filter(|from| Some(from) != to.as_ref()).map(|from| (from, now)));
         while self.replaced.len() > REPLACED_VERSIONS {
             self.replaced.pop_front();
         }
@@ -124,17 +124,18 @@ impl<D: Clone + PartialEq> Reported<D> {
 
     /// Records that this process changed another part of the resource. If the version before that change is not
     /// the known one, somebody else changed the resource in between, and that change must not count as known.
-    pub(in crate::engine) fn changed(&mut self, from: &str, to: &str, seen: Option<&str>) {
+    pub(in crate::engine) fn changed(&mut self, (from, to): (&str, &str), seen: Option<&str>, now: Instant) {
         let known = self.version(seen);
         if known.as_deref() == Some(from) {
-            self.moved(known, Some(to.to_owned()));
+            self.moved(known, Some(to.to_owned()), now);
         }
     }
 
-    /// Handles a new list of all resources. Replaced versions may be current again, if the cluster was restored
-    /// from a backup.
-    pub(in crate::engine) fn listed(&mut self, version: Option<&str>) {
-        if self.is_replaced(version) {
+    /// Handles a new list of all resources, which was asked for at that time. A version that was replaced before is
+    /// current again, if the cluster was restored from a backup; one that was replaced since is only older than that.
+    pub(in crate::engine) fn listed(&mut self, version: Option<&str>, asked: Instant) {
+        let is_restored = |(replaced, at): &(String, Instant)| Some(&**replaced) == version && *at < asked;
+        if self.replaced.iter().any(is_restored) {
             self.replaced.clear();
             self.head = None;
         }
@@ -149,7 +150,7 @@ impl<D: Clone + PartialEq> Reported<D> {
     }
 
     fn is_replaced(&self, version: Option<&str>) -> bool {
-        version.is_some_and(|version| self.replaced.iter().any(|replaced| replaced == version))
+        version.is_some_and(|version| self.replaced.iter().any(|(replaced, _)| replaced == version))
     }
 
     /// Whether somebody else wrote this status.
@@ -223,11 +224,15 @@ mod tests {
     /// The state of a process that found version 1 with the status 0, and then wrote versions 2 and 3 with the
     /// statuses 1 and 2.
     fn reported() -> Reported<()> {
+        reported_at(Instant::now())
+    }
+
+    fn reported_at(now: Instant) -> Reported<()> {
         let mut reported = Reported::default();
         reported.begin(Some(&status(0).into()), &());
         for (from, to, written) in [("1", "2", 1), ("2", "3", 2)] {
             reported.send(&status(written), &());
-            reported.wrote(Some(from.to_owned()), Some(to.to_owned()), None);
+            reported.wrote((Some(from.to_owned()), Some(to.to_owned())), None, now);
         }
         reported
     }
@@ -250,27 +255,38 @@ mod tests {
         reported.send(&status(7), &());
         assert!(!reported.is_foreign(Some("4"), Some(&status(7)), &()), "the answer may be on its way");
         // The API server rounds.
-        reported.wrote(Some("4".to_owned()), Some("5".to_owned()), Some((status(8).into(), ())));
+        let versions = (Some("4".to_owned()), Some("5".to_owned()));
+        reported.wrote(versions, Some((status(8).into(), ())), Instant::now());
         assert!(!reported.is_foreign(Some("6"), Some(&status(8)), &()));
         assert!(!Reported::default().is_foreign(Some("1"), Some(&status(0)), &()), "nothing is known yet");
     }
 
     #[test]
     fn a_write_is_based_on_the_newest_version_that_is_known() {
-        let mut reported = reported();
+        let now = Instant::now();
+        let mut reported = reported_at(now);
         for (seen, based_on) in [("1", "3"), ("2", "3"), ("3", "3"), ("4", "4")] {
             assert_eq!(reported.version(Some(seen)).as_deref(), Some(based_on), "{seen}");
         }
         // The process added a finalizer, and nobody else wrote in between.
-        reported.changed("3", "5", Some("1"));
+        reported.changed(("3", "5"), Some("1"), now);
         assert_eq!(reported.version(Some("1")).as_deref(), Some("5"));
         // Somebody else wrote in between.
-        reported.changed("6", "7", Some("1"));
+        reported.changed(("6", "7"), Some("1"), now);
         assert_eq!(reported.version(Some("1")).as_deref(), Some("5"));
         // The cluster was restored from a backup.
-        reported.listed(Some("1"));
+        reported.listed(Some("1"), now + Duration::from_secs(1));
         assert_eq!(reported.version(Some("1")).as_deref(), Some("1"));
         assert!(reported.is_foreign(Some("1"), Some(&status(0)), &()));
+    }
+
+    #[test]
+    fn a_list_that_is_older_than_a_write_makes_it_nobody_elses() {
+        let asked = Instant::now();
+        let mut reported = reported_at(asked + Duration::from_secs(1));
+        reported.listed(Some("2"), asked);
+        assert!(!reported.is_foreign(Some("2"), Some(&status(1)), &()));
+        assert_eq!(reported.version(Some("2")).as_deref(), Some("3"));
     }
 
     #[test]
@@ -281,7 +297,7 @@ mod tests {
         assert!(copy.is_same_copy(&standing(&reported)));
         assert_eq!(reported.copy_of(&status(7)), None);
         reported.send(&status(3), &());
-        reported.wrote(None, Some("4".to_owned()), Some((status(3).into(), ())));
+        reported.wrote((None, Some("4".to_owned())), Some((status(3).into(), ())), Instant::now());
         assert!(reported.stored.is_none(), "it was stored as it was sent");
         assert!(reported.copy_of(&status(3)).unwrap().is_same_copy(&standing(&reported)));
     }

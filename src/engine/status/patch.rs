@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use futures::channel::mpsc;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::reflector::ObjectRef,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -80,7 +78,7 @@ impl<K: Kind> Context<K> {
         let stored = written.0.as_ref().ok();
         let stored = stored.and_then(|stored| Some((stored.shared_status()?.clone(), stored.details())));
         let now = written.resource_version();
-        self.memory.reported(object, |reported| reported.wrote(version, now, stored));
+        self.memory.reported(object, |reported| reported.wrote((version, now), stored, Instant::now()));
         let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
         let transitions = transitions(previous, status);
         for transition in &transitions {
@@ -159,7 +157,8 @@ impl<K: Kind> Context<K> {
         let api = self.guarded(object);
         let cleared = api.patch_status(&object.name_any(), &parameters, &Patch::Merge(patch)).await?;
         if let (Some(from), Some(to)) = (object.resource_version(), cleared.resource_version()) {
-            self.memory.reported(object, |reported| reported.changed(&from, &to, Some(&from)));
+            self.memory
+                .reported(object, |reported| reported.changed((&from, &to), Some(&from), Instant::now()));
         }
         Ok(())
     }
@@ -190,15 +189,11 @@ fn surplus(found: &Map<String, Value>, own: &Map<String, Value>) -> Map<String, 
     fields.map(|field| (field.to_owned(), Value::Null)).collect()
 }
 
-/// Runs a resource again whose status somebody else wrote, so that the status is repaired.
-pub(in crate::engine) fn mend_status<K: Kind>(
-    context: &Context<K>,
-    object: &Guarded<K>,
-    run_again: &mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
-) {
-    let Ok(resource) = &object.0 else { return };
+/// Whether a resource must run because somebody else wrote its status, which is told.
+pub(in crate::engine) fn mend_status<K: Kind>(context: &Context<K>, object: &Guarded<K>) -> bool {
+    let Ok(resource) = &object.0 else { return false };
     let note = match context.memory.judge_status(resource, Instant::now()) {
-        Foreign::No | Foreign::Leave => return,
+        Foreign::No | Foreign::Leave => return false,
         Foreign::Mend => {
             "Somebody else changed the status, and the operator wrote it again. Find out who does that: only this operator should write it."
         }
@@ -208,7 +203,7 @@ pub(in crate::engine) fn mend_status<K: Kind>(
     };
     context
         .publish_event(resource, &EventDraft::warning(EventReason::StatusChanged, "Mend", note.to_owned()));
-    let _ = run_again.unbounded_send(ObjectRef::from_obj(object));
+    true
 }
 
 #[cfg(test)]

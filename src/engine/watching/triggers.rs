@@ -1,24 +1,27 @@
 //! Which changes of the resources themselves lead to a run, of which resources.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, future::ready, sync::Arc, time::Instant};
 
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
 use kube::{
     ResourceExt,
     runtime::{
-        Predicate, PredicateConfig, WatchStreamExt, predicates,
+        WatchStreamExt,
         reflector::{ObjectRef, store::Writer},
         watcher,
     },
 };
 
-use super::{health::WatchHandle, trouble::WatchedPlace, undecodable::Guarded, watch::follow};
+use super::{
+    changes::Changes, health::WatchHandle, trouble::WatchedPlace, undecodable::Guarded, watch::follow,
+};
 use crate::engine::{
     Context, Kind, ObjectKey, ReferenceSource, ReferencedKind, Registry, WatchScope, index::KindKey,
     status::patch::mend_status,
 };
 
-/// The changes of a kind's resources.
+/// Follows a kind's resources for as long as the stream is polled: takes every change in, and has those run whom it
+/// concerns. The stream itself brings nothing.
 pub(in crate::engine) fn resources<K: Kind>(
     context: Arc<Context<K>>,
     scope: &WatchScope,
@@ -28,8 +31,9 @@ pub(in crate::engine) fn resources<K: Kind>(
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
     let (registry, sharing) = (Arc::clone(&context.registry), Arc::clone(&context));
     let (scope_of_list, has_begun) = (scope.clone(), Arc::clone(&watched));
-    // What was known before a list and was not seen in it yet.
-    let mut unseen = HashSet::new();
+    // What was known before a list and was not seen in it yet, and when that was asked for.
+    let (mut unseen, mut asked) = (HashSet::new(), Instant::now());
+    let (mut changes, mending) = (Changes::new(), Arc::clone(&context));
     let forget = {
         let (context, registry) = (Arc::clone(&context), Arc::clone(&registry));
         move |namespace: String, key: KindKey| {
@@ -42,19 +46,17 @@ pub(in crate::engine) fn resources<K: Kind>(
     follow(scope.api::<Guarded<K>>(context.client.clone()), place, watched)
         .map(Ok)
         .inspect_ok(move |event| match event {
-            watcher::Event::Apply(object) => {
-                mend_status(&context, object, &run_again);
-                take_in(&registry, object, Others::Wake);
-            }
+            watcher::Event::Apply(object) => take_in(&registry, object, Others::Wake),
             watcher::Event::Delete(object) => {
                 forget(object.namespace().unwrap_or_default(), KindKey::of::<K>(object));
             }
-            watcher::Event::Init => unseen = registry.of_kind::<K>(&scope_of_list),
+            watcher::Event::Init => {
+                (unseen, asked) = (registry.of_kind::<K>(&scope_of_list), Instant::now());
+            }
             watcher::Event::InitApply(object) => {
                 let version = object.resource_version();
-                context.memory.reported(object, |reported| reported.listed(version.as_deref()));
+                context.memory.reported(object, |reported| reported.listed(version.as_deref(), asked));
                 context.memory.forget_spec(object);
-                mend_status(&context, object, &run_again);
                 unseen.remove(&(object.namespace().unwrap_or_default(), KindKey::of::<K>(object)));
                 // All of a first list run by themselves.
                 take_in(&registry, object, if has_begun.has_begun() { Others::Wake } else { Others::Leave });
@@ -75,13 +77,13 @@ pub(in crate::engine) fn resources<K: Kind>(
             event
         })
         .reflect(writer)
-        .applied_objects()
-        // A status that the operator wrote itself is no reason for another run; a finalizer that somebody removed
-        // is one.
-        .predicate_filter(
-            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
-            PredicateConfig::default(),
-        )
+        .try_filter_map(move |event| {
+            for reference in changes.take_in(&event, |object| mend_status(&mending, object)) {
+                // Nobody listens any more only when the process stops.
+                let _ = run_again.unbounded_send(reference);
+            }
+            ready(Ok(None))
+        })
 }
 
 /// What becomes of the resources that a change concerns.

@@ -9,6 +9,7 @@ mod fair_shares;
 mod fleet;
 mod kubectl;
 mod leadership;
+mod lists;
 mod memory;
 mod metrics;
 mod outages;
