@@ -26,7 +26,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hyper::{
-    Method, Request, Response,
+    Method, Request, Response, StatusCode,
     body::{Body as HttpBody, Frame, SizeHint},
 };
 use kube::{
@@ -101,6 +101,11 @@ impl Drop for Write {
 #[error("no answer within {0:?}")]
 struct NoAnswer(Duration);
 
+/// The error that a refusal counts for nothing: an API server reads the roles after it has begun to answer.
+#[derive(Debug, thiserror::Error)]
+#[error("it has just come back, and refuses what it may allow as soon as it has read the roles")]
+struct RolesUnread;
+
 /// Gives each request of a service its time limit.
 struct Limits {
     writes: Writes,
@@ -153,7 +158,7 @@ where
         let deadline = Instant::now() + limit;
         let write = (!is_read).then(|| self.writes.begin());
         let verb = verb(request.method(), request.uri().path(), is_watch);
-        let requests = self.requests.clone();
+        let (requests, load) = (self.requests.clone(), self.writes.load.clone());
         let under_way = self.writes.load.begin(if is_read { Sent::Read } else { Sent::Write });
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -167,6 +172,10 @@ where
             match &answer {
                 Ok(answer) => under_way.end(Some((answer.status(), answer.headers()))),
                 Err(_) => under_way.fail(),
+            }
+            let is_refused = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::FORBIDDEN);
+            if is_refused && load.is_recovering(std::time::Instant::now()) {
+                return Err(RolesUnread.into());
             }
             // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));

@@ -16,11 +16,6 @@ pub enum Error {
     /// The resource was deleted during the run.
     #[error("the resource was deleted meanwhile")]
     Gone,
-    /// The API server refused a read right after it had been away, when it may not know the roles yet.
-    #[error(
-        "the API server has just come back and refuses to show an object, as it may not know the roles yet"
-    )]
-    Recovering,
     /// A fault in the operator, which ends this run only.
     #[error("the run ended because of a fault of the operator: please report it")]
     Panicked,

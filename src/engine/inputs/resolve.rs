@@ -1,6 +1,6 @@
 //! The step that resolves: reads what the spec refers to, and the Secret that the resource publishes.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -41,10 +41,6 @@ pub(in crate::engine) async fn resolve<K: Kind>(object: &K, context: &Context<K>
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
-    let is_refused = objects.values().any(|fetched| matches!(fetched, Fetched::Forbidden));
-    if is_refused && context.cluster.load().is_recovering(Instant::now()) {
-        return Err(Error::Recovering);
-    }
     context.observe(object, &objects, (present.as_ref(), &existing));
     context.add_finalizers_again(object, existing.values()).await?;
     Ok(Resolved { objects, present, existing })

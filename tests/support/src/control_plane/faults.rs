@@ -54,9 +54,11 @@ impl Fault {
                 std::io::copy(&mut client, &mut std::io::sink())?;
             }
             Self::Refuse(code) => {
+                // Programs go by the reason where there is one.
+                let reason = if code == 403 { "Forbidden" } else { "Test" };
                 let status = json!({
                     "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code,
-                    "reason": "Test", "message": format!("refused by the test with {code}"),
+                    "reason": reason, "message": format!("refused by the test with {code}"),
                 });
                 let body = status.to_string();
                 write!(
