@@ -1,4 +1,4 @@
-//! How fast resources could become Ready: the same writes by a plain client, with nothing else to do.
+//! How fast resources could become Ready: the same requests by a plain client, with nothing else to do.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,39 @@ struct Model {
 /// For so many resources the rate is as steady as for more.
 const ENOUGH: usize = 2_000;
 
-/// How many resources a second the writes are made for; the resources are new ones, which no controller may see.
-pub async fn rate(fleet: &Fleet, kinds: &[&str], resources: usize, events_each: usize) -> Result<f64> {
+/// What a plain client asks for each resource beside the Secret and the status.
+#[derive(Clone, Copy)]
+pub struct Others {
+    /// How many events it creates.
+    pub events: usize,
+    /// How many objects it reads.
+    pub reads: usize,
+}
+
+/// How many resources a second a plain client gets done.
+#[derive(Clone, Copy)]
+pub struct Ceiling {
+    /// With the writes alone.
+    pub of_writes: f64,
+    /// With the reads, too.
+    pub of_requests: f64,
+}
+
+/// The ceiling for resources that ask for so much; the resources are new ones, which no controller may see.
+pub async fn measure(fleet: &Fleet, kinds: &[&str], resources: usize, others: Others) -> Result<Ceiling> {
+    let writes = Others { reads: 0, ..others };
+    Ok(Ceiling {
+        of_writes: rate(fleet, kinds, resources, ("writes", writes)).await?,
+        of_requests: rate(fleet, kinds, resources, ("requests", others)).await?,
+    })
+}
+
+async fn rate(
+    fleet: &Fleet,
+    kinds: &[&str],
+    resources: usize,
+    (what, others): (&str, Others),
+) -> Result<f64> {
     let resources = resources.min(ENOUGH);
     let workspace = fleet.first()?;
     let mut models = Vec::new();
@@ -42,7 +73,7 @@ pub async fn rate(fleet: &Fleet, kinds: &[&str], resources: usize, events_each: 
     let numbered = models.iter().cycle().zip(0..resources);
     let created: Vec<(&Model, DynamicObject)> = stream::iter(numbered)
         .map(|(model, number)| async move {
-            let name = format!("ceiling-{number:05}");
+            let name = format!("ceiling-{what}-{number:05}");
             let object = serde_json::from_value(manifest(&fleet.servers, &model.kind, &name)?)?;
             let api = workspace.resources(&model.kind)?;
             anyhow::Ok((model, api.create(&PostParams::default(), &object).await?))
@@ -52,7 +83,7 @@ pub async fn rate(fleet: &Fleet, kinds: &[&str], resources: usize, events_each: 
         .await?;
     let started = Instant::now();
     stream::iter(created)
-        .map(|(model, object)| async move { model.write(workspace, &object, events_each).await })
+        .map(|(model, object)| async move { model.ask(workspace, &object, others).await })
         .buffer_unordered(AT_A_TIME)
         .try_collect::<()>()
         .await?;
@@ -69,8 +100,11 @@ impl Model {
         Ok(Self { kind: kind.to_owned(), status, secret })
     }
 
-    /// The writes of a controller, of the same size and by the same verbs.
-    async fn write(&self, workspace: &Workspace, object: &DynamicObject, events: usize) -> Result<()> {
+    /// The requests of a controller, of the same size and by the same verbs.
+    async fn ask(&self, workspace: &Workspace, object: &DynamicObject, others: Others) -> Result<()> {
+        for _ in 0..others.reads {
+            workspace.secrets().get(&self.secret.name_any()).await?;
+        }
         let api = workspace.resources(&self.kind)?;
         let (name, apply) = (object.name_any(), PatchParams::apply("ceiling").force());
         let types = object.types.clone().unwrap_or_default();
@@ -91,7 +125,7 @@ impl Model {
         });
         api.patch_status(&name, &apply, &Patch::Apply(status)).await?;
         let told: Api<Event> = Api::namespaced(workspace.client().clone(), workspace.namespace());
-        for number in 0..events {
+        for number in 0..others.events {
             let event: Event = serde_json::from_value(json!({
                 "metadata": {"name": format!("{name}.{number}")},
                 "eventTime": "2026-01-01T00:00:00.000000Z",

@@ -29,7 +29,7 @@ pub async fn measure(options: &Options, report: &mut Report) -> Result<()> {
             let census = fleet.census(&[kind])?;
             let load = Load::of(process, &census, size, async || fleet.requests()).await?;
             drop(operator);
-            let ceiling = ceiling::rate(&fleet, &[kind], size, load.events_each()).await?;
+            let ceiling = ceiling::measure(&fleet, &[kind], size, load.others_each()).await?;
             load.record(report, kind, (aim, Some(ceiling)));
         }
     }

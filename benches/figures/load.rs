@@ -12,6 +12,7 @@ use test_support::{
 };
 
 use crate::{
+    ceiling::{Ceiling, Others},
     process::Process,
     report::{Cell, Report, each, grouped, share},
 };
@@ -63,15 +64,20 @@ impl Load {
         each(self.requests.iter().filter(|event| is_write(event)).count(), self.size)
     }
 
-    /// The events for each resource, as a number that can be made again.
-    pub fn events_each(&self) -> usize {
-        let events =
-            self.requests.iter().filter(|event| is_write(event) && event.resource == "events").count();
-        (events + self.size / 2) / self.size.max(1)
+    /// The events and reads for each resource, as numbers that can be made again.
+    pub fn others_each(&self) -> Others {
+        let each = |is_meant: fn(&AuditEvent) -> bool| {
+            let count = self.requests.iter().filter(|event| is_meant(event)).count();
+            (count + self.size / 2) / self.size.max(1)
+        };
+        Others {
+            events: each(|event| is_write(event) && event.resource == "events"),
+            reads: each(|event| event.verb == "get"),
+        }
     }
 
     /// Adds what it took to the report.
-    pub fn record(&self, report: &mut Report, label: &str, (cpu_aim, ceiling): (&str, Option<f64>)) {
+    pub fn record(&self, report: &mut Report, label: &str, (cpu_aim, ceiling): (&str, Option<Ceiling>)) {
         let missing = match self.size - self.ready.min(self.size) {
             0 => String::new(),
             missing => format!(" ({} not Ready)", grouped(missing)),
@@ -80,15 +86,17 @@ impl Load {
         let text = format!("{:.2} ms{missing}", cpu.as_secs_f64() * 1000.0);
         let figure = format!("{label}: CPU a resource until Ready");
         report.add_sized(&figure, self.size, Cell::cost(text, cpu.as_secs_f64()), cpu_aim);
-        let rate = match ceiling {
-            Some(ceiling) => {
-                format!("{:.0}, {:.0} % of {ceiling:.0}", self.rate(), 100.0 * self.rate() / ceiling)
-            }
-            None => format!("{:.0}", self.rate()),
-        };
-        let aim = if ceiling.is_some() { "90 %" } else { "" };
+        let rate = self.rate();
+        let of = |ceiling: f64| format!("{rate:.0}, {:.0} % of {ceiling:.0}", 100.0 * rate / ceiling);
         let figure = format!("{label}: Ready a second, share of the ceiling");
-        report.add_sized(&figure, self.size, Cell::text(rate), aim);
+        match ceiling {
+            None => report.add_sized(&figure, self.size, Cell::text(format!("{rate:.0}")), ""),
+            Some(ceiling) => {
+                report.add_sized(&figure, self.size, Cell::text(of(ceiling.of_writes)), "90 %");
+                let figure = format!("{label}: the same, where the plain client makes the reads, too");
+                report.add_sized(&figure, self.size, Cell::text(of(ceiling.of_requests)), "");
+            }
+        }
         let figure = format!("{label}: requests a resource until Ready");
         let all = each(self.requests.len(), self.size);
         let text = format!("{:.1} writes, {:.1} others", self.writes_each(), all - self.writes_each());

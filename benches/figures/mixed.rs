@@ -68,7 +68,7 @@ async fn measure_size(options: &Options, size: usize, report: &mut Report) -> Re
     eprintln!("  a restart …");
     restart::measure(&fleet, operator, options, size, report).await?;
     eprintln!("  the ceiling …");
-    let ceiling = ceiling::rate(&fleet, &KINDS, size, load.events_each()).await?;
+    let ceiling = ceiling::measure(&fleet, &KINDS, size, load.others_each()).await?;
     load.record(report, "four kinds", ("6 ms", Some(ceiling)));
     Ok(())
 }
