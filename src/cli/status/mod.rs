@@ -4,6 +4,7 @@
 //! and `draw` and `one` draw that for people.
 
 mod collect;
+mod contradiction;
 mod draw;
 mod moments;
 mod observed;

@@ -196,7 +196,8 @@ fn titles(target: &Target) -> Vec<String> {
 }
 
 /// What a missing right hides without making the verdict doubtful.
-const AROUND: [&str; 6] = ["Deployments", "StatefulSets", "WeightsAndBiases", "pods", "Secrets", "events"];
+const AROUND: [&str; 7] =
+    ["Deployments", "StatefulSets", "WeightsAndBiases", "pods", "Secrets", "ConfigMaps", "events"];
 
 impl ResourceReport {
     fn of(observed: &ObservedCluster, resource: &ObservedResource) -> Self {
