@@ -156,6 +156,53 @@ fn a_quiet_page_leaves_out_what_is_ready() {
 }
 
 #[test]
+fn one_resource_that_is_ready_is_a_quiet_line() {
+    let view = StatusView {
+        named: Some(NamedResource::parse("ldap/corp").unwrap()),
+        output: StatusOutput::Tree,
+        quiet: true,
+    };
+    let scope = StatusScope { namespace: Some("wandb".to_owned()), events: EventScope::Nothing };
+    let text = |draft| {
+        let observed = observed(&[draft], surroundings());
+        let report = view.report(&observed, &scope).unwrap();
+        plain(&view.text(&report, observed.now, layout(80, Glyphs::UNICODE)).unwrap())
+    };
+    assert_eq!(text(ready("corp")), "1 Ready\n");
+    let unseen = text(ready("corp").set("/metadata/generation", json!(4)));
+    assert!(unseen.contains("LdapConfig/corp  not looked at yet"), "{unseen}");
+}
+
+#[test]
+fn the_events_of_another_api_are_not_shown() {
+    let mut observed = everything();
+    let event = |api_version: &str| {
+        object(json!({
+            "metadata": {}, "reason": api_version,
+            "involvedObject": {"apiVersion": api_version, "kind": "ServiceAccount", "name": "ci"},
+        }))
+    };
+    let events = ["v1", "auth.wandb.com/v1alpha1", "auth.wandb.company/v1"].map(event);
+    observed.surroundings.get_mut("wandb").unwrap().events = Some(events.to_vec());
+    let report = StatusReport::of(&observed).only("ServiceAccount", "ci");
+    let shown = report.resources[0].events.iter().flatten();
+    let reasons: Vec<_> = shown.map(|event| event.reason.as_str()).collect();
+    assert_eq!(reasons, ["auth.wandb.com/v1alpha1"]);
+}
+
+#[test]
+fn a_hint_leads_to_the_same_cluster() {
+    for (context, expected) in [
+        (None, "-n wandb"),
+        (Some("arn:aws:eks:eu-west-1:1:cluster/a"), "-n wandb --context arn:aws:eks:eu-west-1:1:cluster/a"),
+        (Some("my cluster's"), r"-n wandb --context 'my cluster'\''s'"),
+    ] {
+        let place = PlaceArgs { namespace: None, context: context.map(str::to_owned) };
+        assert_eq!(place.arguments("wandb"), expected);
+    }
+}
+
+#[test]
 fn programs_get_a_shape_with_a_version() {
     let all = StatusReport::of(&everything());
     insta::assert_json_snapshot!(all.only("LdapConfig", "corp"));
@@ -166,7 +213,8 @@ fn everything_of_one_resource() {
     let mut observed = everything();
     let event = |time: &str, type_: &str, reason: &str, message: &str| {
         object(json!({
-            "metadata": {}, "involvedObject": {"kind": "LdapConfig", "name": "corp"},
+            "metadata": {},
+            "involvedObject": {"apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig", "name": "corp"},
             "eventTime": time, "type": type_, "reason": reason, "message": message,
         }))
     };
@@ -185,7 +233,7 @@ fn everything_of_one_resource() {
         ),
     ]);
     let report = StatusReport::of(&observed).only("LdapConfig", "corp");
-    insta::assert_snapshot!(plain(&details(&report, observed.now, layout(80, Glyphs::UNICODE))));
+    insta::assert_snapshot!(plain(&details(&report, &report, observed.now, layout(80, Glyphs::UNICODE))));
 }
 
 #[test]

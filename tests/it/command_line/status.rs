@@ -312,6 +312,7 @@ async fn a_recheck_is_waited_for() -> Result<()> {
     // Without waiting, it says where the result will be.
     let asked = call(&person, workspace, "recheck ldap/corp")?;
     expect(&asked, 0, &["ldap/corp is asked for a check; status ldap/corp -n "])?;
+    ensure!(!asked.stdout.contains("--context"), "{asked}");
     workspace.wait_until_ready(KIND, "corp").await?;
 
     workspace.patch(KIND, "corp", &json!({"spec": {"suspend": true}})).await?;
