@@ -181,26 +181,35 @@ pub fn permit(
     }
 }
 
-/// A problem if the policy objects to any of the addresses.
-pub(super) fn permit_all(
+/// A problem if the policy objects to a connection that a proxy makes: to the name, which the proxy looks up itself, or
+/// to any of the addresses that are known here.
+pub(super) fn permit_proxied(
     policy: &EgressPolicy,
     endpoint: &Endpoint,
-    addresses: &[SocketAddr],
+    known: Option<&[SocketAddr]>,
 ) -> Result<(), Problem> {
-    let objection = addresses.iter().find_map(|&address| Some((address.ip(), policy.objection(address)?)));
+    if let Host::Name(name) = &endpoint.host {
+        if let Some(what) = policy.objection_to_name(name) {
+            let advice = "add the name to the NO_PROXY of the operator, so that its addresses decide";
+            return Err(unasked(name, what, advice));
+        }
+        if known.is_none()
+            && let Some(what) = policy.objection_to_unknown()
+        {
+            let advice = "have the cluster's DNS know the name, so that its addresses decide";
+            return Err(unasked(name, what, advice));
+        }
+    }
+    let mut addresses = known.unwrap_or_default().iter();
+    let objection = addresses.find_map(|&address| Some((address.ip(), policy.objection(address)?)));
     objection.map_or(Ok(()), |objection| Err(denied(endpoint, objection)))
 }
 
-/// A problem if the policy objects to the name of a server whose addresses are not known.
-pub(super) fn permit_name(policy: &EgressPolicy, endpoint: &Endpoint) -> Result<(), Problem> {
-    let Host::Name(name) = &endpoint.host else { return Ok(()) };
-    let Some(what) = policy.objection_to_name(name) else { return Ok(()) };
-    Err(Problem::new(
-        Reason::EgressDenied,
-        format!(
-            "{name} is {what}, for which the operator does not ask a proxy. Name another server, or have the cluster's DNS know the name, so that its addresses decide."
-        ),
-    ))
+fn unasked(name: &str, what: &str, advice: &str) -> Problem {
+    let message = format!(
+        "{name} is {what}, for which the operator does not ask a proxy. Name another server, or {advice}."
+    );
+    Problem::new(Reason::EgressDenied, message)
 }
 
 fn denied(endpoint: &Endpoint, (ip, what): (IpAddr, &str)) -> Problem {
@@ -298,21 +307,32 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_asked_only_if_every_known_address_is_allowed() {
+    fn a_proxy_is_asked_only_if_the_name_and_every_known_address_are_allowed() {
         let policy = EgressPolicy::Enforced { allowed: Vec::new(), api_server: Vec::new() };
-        let server = Endpoint { host: Host::parse("login.example.com").unwrap(), port: 443 };
+        let server = |name: &str| Endpoint { host: Host::parse(name).unwrap(), port: 443 };
         let [good, bad] =
             ["192.0.2.1:443", "169.254.169.254:443"].map(|it| it.parse::<SocketAddr>().unwrap());
-        assert_eq!(permit(&policy, &server, vec![good, bad]), Ok(vec![good]), "the operator chooses itself");
-        assert_eq!(permit_all(&policy, &server, &[good]), Ok(()));
-        let problem = permit_all(&policy, &server, &[good, bad]).unwrap_err();
-        assert_eq!(problem.reason, Reason::EgressDenied);
-        assert!(
-            problem.message.contains("login.example.com leads to 169.254.169.254"),
-            "{}",
-            problem.message
-        );
-        assert_eq!(permit_name(&policy, &server), Ok(()));
+        let login = server("login.example.com");
+        assert_eq!(permit(&policy, &login, vec![good, bad]), Ok(vec![good]), "the operator chooses itself");
+        for (name, known, expected) in [
+            ("login.example.com", Some(&[good][..]), None),
+            ("login.example.com", None, None),
+            ("login.example.com", Some(&[good, bad]), Some("login.example.com leads to 169.254.169.254")),
+            // The proxy knows another server of this name than the cluster's DNS does.
+            ("metadata", Some(&[good]), Some("metadata is a name of cloud metadata")),
+            ("metadata", None, Some("metadata is a name of cloud metadata")),
+            ("kubernetes.default.svc", Some(&[good]), Some("is a name of the Kubernetes API server")),
+            ("a.localhost", Some(&[good]), Some("is a name of the machine itself")),
+        ] {
+            let problem = permit_proxied(&policy, &server(name), known).err();
+            let told = problem.as_ref().map(|problem| problem.message.as_str()).unwrap_or_default();
+            assert_eq!(problem.is_some(), expected.is_some(), "{name}: {told}");
+            assert!(told.contains(expected.unwrap_or_default()), "{name}: {told}");
+        }
+        // While the API server is not known, what is allowed by its addresses is asked for.
+        let pending = EgressPolicy::Pending { allowed: vec!["192.0.2.0/24".parse().unwrap()] };
+        assert_eq!(permit_proxied(&pending, &login, Some(&[good])), Ok(()));
+        assert!(permit_proxied(&pending, &login, None).is_err());
     }
 
     #[tokio::test]

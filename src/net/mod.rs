@@ -151,18 +151,15 @@ impl SharedNetwork {
         dial::permit(&*self.known_egress().await, endpoint, addresses)
     }
 
-    /// Whether a proxy may be asked for a connection to the server. The proxy chooses the address, so all that are known
-    /// must be allowed; where none is known, the name decides.
+    /// Whether a proxy may be asked for a connection to the server. The proxy chooses the address, so the name and all
+    /// addresses that are known must be allowed.
     pub async fn permit_by_proxy(
         &self,
         server: &Endpoint,
         known: Option<Vec<SocketAddr>>,
     ) -> Result<(), Problem> {
         let policy = self.known_egress().await;
-        match known {
-            Some(addresses) => dial::permit_all(&policy, server, &addresses),
-            None => dial::permit_name(&policy, server),
-        }
+        dial::permit_proxied(&policy, server, known.as_deref())
     }
 
     async fn known_egress(&self) -> Arc<EgressPolicy> {
