@@ -142,6 +142,12 @@ impl ProxySettings {
         if self.exceptions.contain(server) { Route::Direct } else { Route::Through(Arc::clone(proxy)) }
     }
 
+    /// The same proxies for every server.
+    #[must_use]
+    pub fn without_exceptions(&self) -> Self {
+        Self { exceptions: Exceptions::default(), ..self.clone() }
+    }
+
     /// Whether there is a proxy for any request.
     pub fn has_any(&self) -> bool {
         self.http.is_some() || self.https.is_some()
