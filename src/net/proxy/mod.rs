@@ -4,13 +4,14 @@
 //! what it makes of mistakes; `tests/it/proxies` compares. The settings are a value: they are read once, from whatever
 //! environment is of interest, and passed to those who connect.
 //!
-//! In reading order: `address` (a proxy's URL), `exceptions` (`NO_PROXY`), `connect` (the way through a proxy) and
-//! `answer` (the words for what it answers).
+//! In reading order: `address` (a proxy's URL), `exceptions` (`NO_PROXY`), `connect` (the way through a proxy), `own_answer`
+//! (whose answer it is) and `answer` (the words for what a proxy answers).
 
 mod address;
 pub(super) mod answer;
 mod connect;
 mod exceptions;
+pub(super) mod own_answer;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
