@@ -180,7 +180,7 @@ impl fmt::Display for ProxySettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::endpoint_of;
+    use crate::{net::endpoint_of, sensitive::Redactor};
 
     fn settings(variables: &[(&str, &str)]) -> ProxySettings {
         ProxySettings::from_environment(
@@ -255,7 +255,23 @@ mod tests {
         for secret in ["somebody", "hunter", "hunter/2"] {
             assert!(!shown.contains(secret), "{shown}");
         }
-        let secrets: Vec<_> = settings.secrets().map(Sensitive::expose).collect();
-        assert!(secrets.contains(&"hunter/2"), "{secrets:?}");
+    }
+
+    #[test]
+    fn a_user_that_is_an_ordinary_word_is_left_in_other_texts() {
+        for (url, concealed, shown) in [
+            ("http://wandb:hunter%2F2@proxy.example:3128", "hunter/2", "the Deployment wandb"),
+            // Some proxies take a key in the place of the user.
+            ("http://key-4711@proxy.example:3128", "key-4711", "the Deployment wandb"),
+            ("http://key-4711:@proxy.example:3128", "key-4711", "the Deployment wandb"),
+        ] {
+            let settings = settings(&[("HTTPS_PROXY", url)]);
+            let authorization = settings.https.as_ref().and_then(|proxy| proxy.authorization()).cloned();
+            let redactor = Redactor::new(settings.secrets().cloned());
+            assert_eq!(redactor.redact(shown.to_owned()), shown, "{url}");
+            for secret in [concealed, authorization.unwrap().expose()] {
+                assert_eq!(redactor.redact(format!("no: {secret}.")), "no: [redacted].", "{url}");
+            }
+        }
     }
 }
