@@ -10,10 +10,19 @@ pub fn likeness(one: &str, other: &str) -> f64 {
 
 /// The known name that another one is probably a misspelling of, if there is one.
 pub fn most_similar<'a>(known: impl IntoIterator<Item = &'a str>, name: &str) -> Option<&'a str> {
+    most_similar_from(ALIKE, known, name)
+}
+
+/// The same among names that are this much alike, where all of them have much in common.
+pub fn most_similar_from<'a>(
+    alike: f64,
+    known: impl IntoIterator<Item = &'a str>,
+    name: &str,
+) -> Option<&'a str> {
     known
         .into_iter()
         .map(|known| (likeness(known, name), known))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .filter(|(likeness, _)| *likeness >= alike)
         .max_by(|left, right| left.0.total_cmp(&right.0).then(right.1.cmp(left.1)))
         .map(|(_, known)| known)
 }

@@ -37,7 +37,7 @@ pub fn patience(size: usize) -> Duration {
 }
 
 impl Load {
-    /// Waits until all are Ready that this process, started just then, looks after.
+    /// Waits until all are Ready that this process, started just then, manages.
     pub async fn of(
         (process, started): (Process, Instant),
         census: &Census,

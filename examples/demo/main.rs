@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`servers`] are what people log in with, [`samples`] are the resources with what is
 //! expected of each, [`preview`] checks some of them while the Kubernetes API is still being built, [`cluster`]
-//! is where they live, [`operator`] looks after them, and [`report`] shows what became of them.
+//! is where they live, [`operator`] manages them, and [`report`] shows what became of them.
 
 mod cluster;
 mod operator;

@@ -29,7 +29,7 @@ pub use oidc_provider::{OidcProvider, OidcProviderSpec};
 pub use resource::AuthResource;
 pub use service_account::{ServiceAccount, ServiceAccountSpec};
 pub use shared_status::SharedStatus;
-pub use status::{CheckResult, CheckStatus, Status};
+pub use status::{CheckResult, CheckStatus, ObservedReference, Status};
 
 use std::collections::BTreeMap;
 

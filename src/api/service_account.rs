@@ -317,9 +317,15 @@ pub struct ServiceAccountDetails {
     /// The value of the annotation `auth.wandb.com/rotate` that was answered last with a new key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_rotate: Option<String>,
+    /// Digests of the values of the annotation `auth.wandb.com/rotate` that were handled before the last one, the oldest one first, at most 16: none of them acts again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_rotate_digests: Vec<String>,
     /// The value of the annotation `auth.wandb.com/revoke-previous` for which the replaced keys were revoked last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_revoke_previous: Option<String>,
+    /// Digests of the values of the annotation `auth.wandb.com/revoke-previous` that were handled before the last one, the oldest one first, at most 16: none of them acts again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_revoke_previous_digests: Vec<String>,
     /// When the published token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_expiration: Option<Time>,

@@ -120,6 +120,8 @@ pub(super) async fn rotate(arguments: &RotateArguments) -> anyhow::Result<Comman
 struct Asking {
     client: Client,
     namespace: String,
+    /// The arguments that lead another command to the same place.
+    place: String,
     named: NamedResource,
     api: Api<DynamicObject>,
     /// As it was before.
@@ -147,7 +149,8 @@ impl Asking {
         if object.metadata.deletion_timestamp.is_some() {
             bail!("{short} is being deleted, and nothing else is done for it");
         }
-        Ok(Self { client, namespace, named, api, object })
+        let place = place.arguments(&namespace);
+        Ok(Self { client, namespace, place, named, api, object })
     }
 
     /// Sets the annotations to a new value, and waits where that is asked for.
@@ -168,10 +171,8 @@ impl Asking {
             )
         })?;
         if !waiting.wait {
-            let text = format!(
-                "{short} is asked for {what}; status {short} -n {} shows the result.\n",
-                self.namespace
-            );
+            let text =
+                format!("{short} is asked for {what}; status {short} {} shows the result.\n", self.place);
             print(&text)?;
             return Ok(CommandVerdict::Passed);
         }

@@ -29,13 +29,13 @@ use super::{
     run_record::RunRecord,
     scheduling::{
         backoff::{Failure, ResourceKey, retry_after},
-        slots::{Slot, Urgency},
+        slots::Slot,
+        urgency::{RunOrdinal, Urgency, urgency_of},
     },
     status::{
         derive::derive,
         inputs::{Destination, Outcome, StatusInputs},
         patch::SeenStatus,
-        reading::is_ready,
     },
     watching::{
         health::{Importance, WatchHandle},
@@ -223,15 +223,16 @@ fn run<K: Kind>(
     run.map(|outcome| outcome.unwrap_or(Err(Error::Panicked))).boxed()
 }
 
-/// What was not Ready when this process began is looked at before the rest, of which there may be thousands.
+/// What a run of the object is to go ahead of.
 fn urgency<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Urgency {
     let Ok(object) = &object.0 else { return Urgency::Ordinary };
-    let is_settled = |status: &Status| {
-        is_ready(status)
-            && status.observed_generation.is_some_and(|seen| Some(seen) == object.meta().generation)
+    let run = if context.memory.reported(object, |reported| reported.own().is_none()) {
+        RunOrdinal::First
+    } else {
+        RunOrdinal::Later
     };
-    let is_first_run = context.memory.reported(object, |reported| reported.own().is_none());
-    if is_first_run && !object.status().is_some_and(is_settled) { Urgency::Urgent } else { Urgency::Ordinary }
+    let expiration = K::metric_timestamps(&object.details()).token_expiration;
+    urgency_of(run, object.status(), object.meta().generation, expiration, context.cluster.seconds())
 }
 
 async fn in_slot<K: Kind>(

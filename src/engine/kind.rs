@@ -196,7 +196,7 @@ pub trait Kind: AuthResource {
         Vec::new()
     }
 
-    /// The times in the details that become metrics.
+    /// The times in the details that become metrics. A token that ends soon also lets its resource go first.
     fn metric_timestamps(_details: &Self::Details) -> MetricTimestamps {
         MetricTimestamps::default()
     }

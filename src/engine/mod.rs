@@ -76,6 +76,7 @@ pub use publish::{Candidate, Existing, Publication, SecretContent, decide};
 pub use reconcile::reconcile;
 pub use registry::Registry;
 pub use spec_digest::SpecDigest;
+pub(crate) use spec_digest::digest_of;
 pub use status::events::{EventDraft, EventType};
 pub use status::recorder::Events;
 pub use watching::health::Watches;

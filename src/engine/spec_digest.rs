@@ -29,9 +29,13 @@ impl SpecDigest {
         };
         let limits = schema::spec_schema(&K::kind(&()));
         let violations = limits.map(|limits| schema::violations(limits, &spec, "spec")).unwrap_or_default();
-        let text = checked(spec).to_string();
-        Self { checked: hexadecimal(digest(&SHA256, text.as_bytes()).as_ref()), violations }
+        Self { checked: digest_of(&checked(spec).to_string()), violations }
     }
+}
+
+/// Stands for a text: the beginning of its SHA-256 in hexadecimal.
+pub(crate) fn digest_of(text: &str) -> String {
+    hexadecimal(digest(&SHA256, text.as_bytes()).as_ref())
 }
 
 /// A digest, and the generation of the spec that it is of.

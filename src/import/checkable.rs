@@ -207,7 +207,7 @@ fn values<K: Kind>(found: &FoundEnvironment) -> Values {
 
 /// The values that no message may have, under whatever name the environment has them.
 fn secrets<K: Recoverable>(found: &FoundEnvironment) -> impl Iterator<Item = Sensitive> {
-    let names = K::CREDENTIAL.into_iter().flat_map(Env::names).chain(K::UNREAD.iter().copied());
+    let names = K::CREDENTIAL.into_iter().flat_map(Env::names).chain(K::UNREAD.iter().map(|(name, _)| *name));
     names.filter_map(|name| found.variables.get(name)?.value.clone())
 }
 
@@ -225,7 +225,7 @@ fn different(first: &Setting<'_>, other: &Setting<'_>) -> Finding {
         CheckResult::Warning,
         Reason::VariablesDiffer,
         format!(
-            "{first} and {other} are the same setting and have different values. {first} was checked, which this server reads first, as far as its variables show what it is. Find out with which of the two people log in today, and give both that value."
+            "{first} and {other} are the same setting and have different values. {first} was checked, which this server reads first, as far as its variables show what it is, and {other} was not. Find out with which of the two people log in today, and give both that value."
         ),
     )
 }

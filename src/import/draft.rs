@@ -31,8 +31,12 @@ pub trait Recoverable: Kind {
     /// What a spec has in the place of fields that the environment does not give.
     const STAND_INS: &'static [StandIn];
 
-    /// Variables that W&B Server does not read, and that are taken for settings of this kind.
-    const UNREAD: &'static [&'static str] = &[];
+    /// Variables that W&B Server does not read, and that are taken for settings of this kind; each with the setting that
+    /// is meant.
+    const UNREAD: &'static [(&'static str, Env)] = &[];
+
+    /// Settings that may have an effect without the rest of the kind.
+    const INDEPENDENT: &'static [Env] = &[];
 
     /// What a person must know about a field that no variable of the server gives, if there is one.
     const UNSAID: Option<&'static str> = None;
@@ -201,16 +205,15 @@ pub(super) fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
     }
 }
 
-/// The settings that have different values under their names: the one that the server reads first, and another one.
+/// The settings that have different values under their names: the one that the server reads first, and each other one.
 pub(super) fn disagreements<K: Kind>(
     found: &FoundEnvironment,
 ) -> impl Iterator<Item = (Setting<'_>, Setting<'_>)> {
-    K::ENVIRONMENT.iter().filter_map(|env| {
-        let first = found.setting(*env)?;
-        let differs = |other: &Setting<'_>| {
+    K::ENVIRONMENT.iter().filter_map(|env| Some((env, found.setting(*env)?))).flat_map(|(env, first)| {
+        let differs = move |other: &Setting<'_>| {
             other.text().zip(first.text()).is_some_and(|(other, first)| !is_same(other, first))
         };
-        Some((first, found.settings(*env).find(differs)?))
+        found.settings(*env).filter(differs).map(move |other| (first, other))
     })
 }
 

@@ -37,6 +37,6 @@ pub use draft::{Comparison, Recoverable, ResourceDraft, ResourceIdentity, draft}
 pub use found::{FoundEnvironment, HOST, Setting, Variable, VariableSource, resolve};
 pub use read_back::plan_of;
 pub use recovery::{BIND, CLIENT, Flag, Hole, Loss, NewSecretKey, Recovery, made_names};
-pub use server::{remark_on_proxies, remarks_on_server};
+pub use server::{alone, remark_on_proxies, remarks_on_server, remarks_on_variables};
 pub use stand_in::{SettingNeed, StandIn};
 pub use subject::{EntryOrigin, EnvironmentEntry, Installation, ServerShape};

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     engine::{ObjectKey, Requirement},
     problem::enumerate,
-    workloads::Dialect,
+    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES, Dialect},
 };
 
 /// The settings of the server in a pod template.
@@ -37,11 +37,6 @@ pub enum Company {
     /// The pod has other containers, too.
     Others,
 }
-
-/// The directory from which the image takes certificate authorities at its start.
-const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
-/// The directory in which W&B's legacy chart mounts the certificate authority of the directory server.
-const DIRECTORY_AUTHORITY: &str = "/var/run/secrets/wandb.ai/ldap";
 
 /// Reads the container of this name or, without a name, the one that runs the server.
 pub fn read(pod: &PodSpec, name: Option<&str>) -> Result<TemplateSettings, String> {
@@ -144,7 +139,7 @@ fn purpose(path: &str) -> Option<TrustPurpose> {
     if is_within(AUTHORITIES) {
         return Some(TrustPurpose::Everything);
     }
-    is_within(DIRECTORY_AUTHORITY).then_some(TrustPurpose::Directory)
+    is_within(DIRECTORY_AUTHORITIES).then_some(TrustPurpose::Directory)
 }
 
 /// The certificates of a volume that a mount makes visible, each with whether it may be missing.

@@ -14,7 +14,7 @@ use super::{
     Duplex, Endpoint, HttpConnection, HttpRequest, HttpResponse, Meter, Network, Trust,
     connection::RequestForm,
     http::{answered, message, spoilt, transport_problem},
-    proxy::answer::unauthorized,
+    proxy::{answer::unauthorized, own_answer::own_answer},
 };
 use crate::problem::Problem;
 
@@ -71,6 +71,7 @@ impl Conversation {
         let host = request.url.authority().to_owned();
         let message = message(request, &self.form)?;
         let Self { sender, driver, form, .. } = self;
+        let form = &*form;
         let answer = async {
             let answer =
                 sender.send_request(message).await.map_err(|error| transport_problem(&host, &error))?;
@@ -79,7 +80,12 @@ impl Conversation {
             {
                 return Err(unauthorized(proxy, answer.headers()));
             }
-            answered(&host, answer, meter).await
+            let response = answered(&host, answer, meter).await?;
+            let problem = match form {
+                RequestForm::Absolute { proxy, .. } => own_answer(proxy, &host, &response),
+                RequestForm::Origin => None,
+            };
+            problem.map_or(Ok(response), Err)
         };
         // The answer itself tells when the connection breaks, except when that is before the request.
         let driver = async {

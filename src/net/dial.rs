@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
+    time::Instant,
 };
 
 use super::{EgressPolicy, Meter, Metered, names::Names};
@@ -93,21 +94,37 @@ impl Default for Lookups {
     }
 }
 
-impl Lookups {
-    /// Awaits a lookup for a namespace. The permit is kept until the lookup itself ends, even if nobody awaits it
-    /// any more.
+/// On which terms a name is looked up.
+pub(super) struct LookupTerms<'a> {
+    /// The permits of the process.
+    pub(super) lookups: &'a Lookups,
+    /// The namespace that it is looked up for.
+    pub(super) namespace: &'a str,
+    /// How long all lookups of the name may take together. The time in which one waits for its permit does not count:
+    /// it says nothing about the name.
+    pub(super) limit: Duration,
+}
+
+impl LookupTerms<'_> {
+    /// Awaits a lookup, and takes its time off the limit. The permit is kept until the lookup itself ends, even if
+    /// nobody awaits it any more.
     async fn make<T: Send + 'static>(
-        &self,
-        namespace: &str,
+        &mut self,
         lookup: impl Future<Output = io::Result<T>> + Send + 'static,
     ) -> io::Result<T> {
-        let permit = self.0.take(namespace.to_owned()).await;
+        let permit = self.lookups.0.take(self.namespace.to_owned()).await;
         let lookup = tokio::spawn(async move {
             let found = lookup.await;
             drop(permit);
             found
         });
-        lookup.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
+        let begun = Instant::now();
+        let found = tokio::time::timeout(self.limit, lookup).await;
+        self.limit = self.limit.saturating_sub(begun.elapsed());
+        match found {
+            Ok(found) => found.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into())),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 }
 
@@ -115,7 +132,7 @@ impl Lookups {
 pub(super) async fn resolve(
     names: &Names,
     endpoint: &Endpoint,
-    (lookups, namespace): (&Lookups, &str),
+    mut terms: LookupTerms<'_>,
 ) -> Result<Vec<SocketAddr>, Problem> {
     let name = match &endpoint.host {
         Host::Address(address) => return Ok(vec![SocketAddr::new(*address, endpoint.port)]),
@@ -126,7 +143,7 @@ pub(super) async fn resolve(
     for candidate in &candidates {
         let (host, port) = (candidate.clone(), endpoint.port);
         let lookup = async move { Ok(lookup_host((host.as_str(), port)).await?.collect::<Vec<_>>()) };
-        match lookups.make(namespace, lookup).await {
+        match terms.make(lookup).await {
             Ok(mut addresses) => {
                 addresses.sort_unstable();
                 addresses.dedup();
@@ -138,6 +155,9 @@ pub(super) async fn resolve(
             // Try the next name after an error, as Go does: another part of the search list may lead to servers
             // that answer.
             Err(error) => seen = resolver_words(&error),
+        }
+        if terms.limit.is_zero() {
+            break;
         }
     }
     let tried = names.namespace().filter(|_| candidates.len() > 1).map_or_else(String::new, |namespace| {
@@ -181,26 +201,35 @@ pub fn permit(
     }
 }
 
-/// A problem if the policy objects to any of the addresses.
-pub(super) fn permit_all(
+/// A problem if the policy objects to a connection that a proxy makes: to the name, which the proxy looks up itself, or
+/// to any of the addresses that are known here.
+pub(super) fn permit_proxied(
     policy: &EgressPolicy,
     endpoint: &Endpoint,
-    addresses: &[SocketAddr],
+    known: Option<&[SocketAddr]>,
 ) -> Result<(), Problem> {
-    let objection = addresses.iter().find_map(|&address| Some((address.ip(), policy.objection(address)?)));
+    if let Host::Name(name) = &endpoint.host {
+        if let Some(what) = policy.objection_to_name(name) {
+            let advice = "add the name to the NO_PROXY of the operator, so that its addresses decide";
+            return Err(unasked(name, what, advice));
+        }
+        if known.is_none()
+            && let Some(what) = policy.objection_to_unknown()
+        {
+            let advice = "have the cluster's DNS know the name, so that its addresses decide";
+            return Err(unasked(name, what, advice));
+        }
+    }
+    let mut addresses = known.unwrap_or_default().iter();
+    let objection = addresses.find_map(|&address| Some((address.ip(), policy.objection(address)?)));
     objection.map_or(Ok(()), |objection| Err(denied(endpoint, objection)))
 }
 
-/// A problem if the policy objects to the name of a server whose addresses are not known.
-pub(super) fn permit_name(policy: &EgressPolicy, endpoint: &Endpoint) -> Result<(), Problem> {
-    let Host::Name(name) = &endpoint.host else { return Ok(()) };
-    let Some(what) = policy.objection_to_name(name) else { return Ok(()) };
-    Err(Problem::new(
-        Reason::EgressDenied,
-        format!(
-            "{name} is {what}, for which the operator does not ask a proxy. Name another server, or have the cluster's DNS know the name, so that its addresses decide."
-        ),
-    ))
+fn unasked(name: &str, what: &str, advice: &str) -> Problem {
+    let message = format!(
+        "{name} is {what}, for which the operator does not ask a proxy. Name another server, or {advice}."
+    );
+    Problem::new(Reason::EgressDenied, message)
 }
 
 fn denied(endpoint: &Endpoint, (ip, what): (IpAddr, &str)) -> Problem {
@@ -271,6 +300,10 @@ pub(super) fn os_words(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+
     use super::*;
     use crate::net::Network;
 
@@ -285,34 +318,79 @@ mod tests {
         }
     }
 
+    /// On the terms of this namespace.
+    fn terms<'a>(lookups: &'a Lookups, namespace: &'a str) -> LookupTerms<'a> {
+        LookupTerms { lookups, namespace, limit: Duration::MAX }
+    }
+
+    /// Lets lookups of the namespace hang until there are no permits left for it.
+    async fn exhaust(lookups: &Lookups, namespace: &str, end: &Arc<Notify>) {
+        for _ in 0..LOOKUPS / 2 {
+            let end = Arc::clone(end);
+            let mut terms = terms(lookups, namespace);
+            let hung = terms.make(async move {
+                end.notified().await;
+                Ok(())
+            });
+            assert!(tokio::time::timeout(Duration::from_millis(1), hung).await.is_err());
+        }
+    }
+
     #[tokio::test]
     async fn a_lookup_that_hangs_keeps_its_thread_and_nobody_of_another_namespace() {
         let lookups = Lookups::default();
-        for _ in 0..LOOKUPS / 2 {
-            let hung = lookups.make("a", std::future::pending::<io::Result<()>>());
-            assert!(tokio::time::timeout(Duration::from_millis(1), hung).await.is_err());
-        }
-        let next = tokio::time::timeout(Duration::from_millis(50), lookups.make("a", async { Ok(1) }));
+        exhaust(&lookups, "a", &Arc::default()).await;
+        let mut of_a = terms(&lookups, "a");
+        let next = tokio::time::timeout(Duration::from_millis(50), of_a.make(async { Ok(1) }));
         assert!(next.await.is_err(), "the threads are still taken, although nobody waits for them any more");
-        assert_eq!(lookups.make("b", async { Ok(1) }).await.unwrap(), 1);
+        assert_eq!(terms(&lookups, "b").make(async { Ok(1) }).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_time_until_a_lookup_has_its_turn_is_not_its_own() {
+        let (lookups, end) = (Lookups::default(), Arc::new(Notify::new()));
+        exhaust(&lookups, "a", &end).await;
+        let limit = Duration::from_millis(20);
+        let mut late = LookupTerms { limit, ..terms(&lookups, "a") };
+        {
+            let mut lookup = std::pin::pin!(late.make(async { Ok(1) }));
+            let waits = tokio::time::timeout(limit * 3, &mut lookup).await;
+            assert!(waits.is_err(), "it waits for its turn, longer than it may take itself");
+            end.notify_waiters();
+            assert_eq!(lookup.await.unwrap(), 1);
+        }
+        let slow = late.make(std::future::pending::<io::Result<()>>()).await;
+        assert_eq!(slow.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(late.limit.is_zero(), "all lookups of a name have the limit together");
     }
 
     #[test]
-    fn a_proxy_is_asked_only_if_every_known_address_is_allowed() {
+    fn a_proxy_is_asked_only_if_the_name_and_every_known_address_are_allowed() {
         let policy = EgressPolicy::Enforced { allowed: Vec::new(), api_server: Vec::new() };
-        let server = Endpoint { host: Host::parse("login.example.com").unwrap(), port: 443 };
+        let server = |name: &str| Endpoint { host: Host::parse(name).unwrap(), port: 443 };
         let [good, bad] =
             ["192.0.2.1:443", "169.254.169.254:443"].map(|it| it.parse::<SocketAddr>().unwrap());
-        assert_eq!(permit(&policy, &server, vec![good, bad]), Ok(vec![good]), "the operator chooses itself");
-        assert_eq!(permit_all(&policy, &server, &[good]), Ok(()));
-        let problem = permit_all(&policy, &server, &[good, bad]).unwrap_err();
-        assert_eq!(problem.reason, Reason::EgressDenied);
-        assert!(
-            problem.message.contains("login.example.com leads to 169.254.169.254"),
-            "{}",
-            problem.message
-        );
-        assert_eq!(permit_name(&policy, &server), Ok(()));
+        let login = server("login.example.com");
+        assert_eq!(permit(&policy, &login, vec![good, bad]), Ok(vec![good]), "the operator chooses itself");
+        for (name, known, expected) in [
+            ("login.example.com", Some(&[good][..]), None),
+            ("login.example.com", None, None),
+            ("login.example.com", Some(&[good, bad]), Some("login.example.com leads to 169.254.169.254")),
+            // The proxy knows another server of this name than the cluster's DNS does.
+            ("metadata", Some(&[good]), Some("metadata is a name of cloud metadata")),
+            ("metadata", None, Some("metadata is a name of cloud metadata")),
+            ("kubernetes.default.svc", Some(&[good]), Some("is a name of the Kubernetes API server")),
+            ("a.localhost", Some(&[good]), Some("is a name of the machine itself")),
+        ] {
+            let problem = permit_proxied(&policy, &server(name), known).err();
+            let told = problem.as_ref().map(|problem| problem.message.as_str()).unwrap_or_default();
+            assert_eq!(problem.is_some(), expected.is_some(), "{name}: {told}");
+            assert!(told.contains(expected.unwrap_or_default()), "{name}: {told}");
+        }
+        // While the API server is not known, what is allowed by its addresses is asked for.
+        let pending = EgressPolicy::Pending { allowed: vec!["192.0.2.0/24".parse().unwrap()] };
+        assert_eq!(permit_proxied(&pending, &login, Some(&[good])), Ok(()));
+        assert!(permit_proxied(&pending, &login, None).is_err());
     }
 
     #[tokio::test]

@@ -6,8 +6,9 @@
 //! person who runs the operator lists their network (`--allow-egress`). Every other address is allowed. An IPv4
 //! address that is written inside an IPv6 address is judged as that IPv4 address.
 //!
-//! A proxy looks names up itself. What is known here of such a name is judged all the same; where nothing is known, names
-//! that stand for special addresses everywhere are refused.
+//! A proxy looks names up itself, and may find another server than this process does. So both are judged: the addresses
+//! that are known here, and the name, where it stands for special addresses wherever it is looked up. A Service called
+//! `metadata` does not hide what the proxy knows by that name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -62,17 +63,36 @@ impl EgressPolicy {
         }
     }
 
-    /// The reason to refuse a name whose addresses only a proxy knows; `None` if the proxy may be asked.
+    /// The reason not to ask a proxy for a name, whatever is known here of its addresses; `None` if it may be asked.
     pub fn objection_to_name(&self, name: &str) -> Option<&'static str> {
         match self {
-            Self::Enforced { .. } => special_name(name),
-            Self::Pending { .. } => {
-                Some("possibly a name of the Kubernetes API server, whose addresses are not known yet")
-            }
+            Self::Enforced { .. } | Self::Pending { .. } => special_name(name),
             Self::Unrestricted => None,
         }
     }
+
+    /// The reason not to ask a proxy for any other name whose addresses only the proxy knows.
+    pub fn objection_to_unknown(&self) -> Option<&'static str> {
+        match self {
+            Self::Pending { .. } => {
+                Some("possibly a name of the Kubernetes API server, whose addresses are not known yet")
+            }
+            Self::Enforced { .. } | Self::Unrestricted => None,
+        }
+    }
 }
+
+/// Names of cloud metadata: of Google and those that took it over, Amazon, Tencent, IBM and Equinix.
+const METADATA: [&str; 8] = [
+    "metadata",
+    "metadata.google.internal",
+    "metadata.goog",
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata.tencentyun.com",
+    "api.metadata.cloud.ibm.com",
+    "metadata.platformequinix.com",
+];
 
 /// What a name stands for that leads to a special address, or to the API server, wherever it is looked up.
 fn special_name(name: &str) -> Option<&'static str> {
@@ -80,32 +100,31 @@ fn special_name(name: &str) -> Option<&'static str> {
     let is_or_is_below = |domain: &str| {
         name.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
-    let machine = ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"];
-    let metadata = [
-        "metadata",
-        "metadata.google.internal",
-        "metadata.goog",
-        "instance-data",
-        "instance-data.ec2.internal",
-    ];
+    let machine =
+        ["localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
     let labels: Vec<_> = name.split('.').collect();
     if machine.into_iter().any(is_or_is_below) {
-        Some("a name of the machine itself")
-    } else if metadata.contains(&name.as_str()) {
-        Some("a name of cloud metadata")
-    } else if matches!(
+        return Some("a name of the machine itself");
+    }
+    // Regions of Amazon other than the first one have a domain of their own.
+    if METADATA.contains(&name.as_str())
+        || matches!(labels.as_slice(), ["instance-data", _, "compute", "internal"])
+    {
+        return Some("a name of cloud metadata");
+    }
+    let is_api_server = matches!(
         labels.as_slice(),
         ["kubernetes"] | ["kubernetes", "default"] | ["kubernetes", "default", "svc", ..]
-    ) {
-        Some("a name of the Kubernetes API server")
-    } else {
-        None
-    }
+    );
+    is_api_server.then_some("a name of the Kubernetes API server")
 }
 
 fn special_v4(ip: Ipv4Addr) -> Option<&'static str> {
     match ip.octets() {
-        [169, 254, 169, 254] | [100, 100, 100, 200] | [168, 63, 129, 16] => Some("a cloud metadata address"),
+        // Of most clouds, Alibaba, Azure, and the older Oracle cloud.
+        [169, 254, 169, 254] | [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192] => {
+            Some("a cloud metadata address")
+        }
         [169, 254, ..] => Some("a link-local address"),
         [127, ..] => Some("a loopback address"),
         [0, ..] => Some("an unspecified address"),
@@ -117,9 +136,12 @@ fn special_v4(ip: Ipv4Addr) -> Option<&'static str> {
 
 fn special_v6(ip: Ipv6Addr) -> Option<&'static str> {
     match ip.segments() {
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => {
-            Some("a cloud metadata address")
-        }
+        // Amazon's services of a machine, among them the one that gives pods their credentials; then Google, Oracle and
+        // Scaleway.
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, _]
+        | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
+        | [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+        | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42] => Some("a cloud metadata address"),
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("an unspecified address"),
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
         [0xfe80..=0xfebf, ..] => Some("a link-local address"),
@@ -171,6 +193,11 @@ mod tests {
             "[fe80::1]:80",
             "[ff02::1]:80",
             "[fd00:ec2::254]:80",
+            "[fd00:ec2::23]:80",
+            "[fd20:ce::254]:80",
+            "[fd00:c1::a9fe:a9fe]:80",
+            "[fd00:42::42]:80",
+            "192.0.0.192:80",
             "[::ffff:127.0.0.1]:80",
             "[64:ff9b::a9fe:a9fe]:80",
             "[2002:7f00:1::]:80",
@@ -190,22 +217,27 @@ mod tests {
         for name in [
             "localhost",
             "a.Localhost.",
-            "metadata.google.internal",
+            "metadata",
+            "Metadata.google.internal.",
+            "metadata.tencentyun.com",
             "instance-data",
+            "instance-data.eu-west-1.compute.internal",
             "kubernetes",
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
         ] {
-            assert!(policy(&[]).objection_to_name(name).is_some(), "{name}");
+            for policy in [policy(&[]), EgressPolicy::Pending { allowed: Vec::new() }] {
+                assert!(policy.objection_to_name(name).is_some(), "{name}");
+            }
             assert_eq!(EgressPolicy::Unrestricted.objection_to_name(name), None, "{name}");
         }
+        let pending = EgressPolicy::Pending { allowed: Vec::new() };
         for name in ["login.example.com", "kubernetes.example.com", "mylocalhost", "metadata.example.com"] {
             assert_eq!(policy(&[]).objection_to_name(name), None, "{name}");
-            assert!(
-                EgressPolicy::Pending { allowed: Vec::new() }.objection_to_name(name).is_some(),
-                "{name}"
-            );
+            assert_eq!(pending.objection_to_name(name), None, "{name}");
         }
+        assert_eq!(policy(&[]).objection_to_unknown(), None);
+        assert!(pending.objection_to_unknown().is_some());
     }
 
     #[test]

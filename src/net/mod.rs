@@ -44,7 +44,7 @@ mod tls;
 mod trust;
 
 use conversation::KeptConnection;
-use dial::Lookups;
+use dial::{LookupTerms, Lookups};
 use documents::{Documents, documents};
 use memory::AnswerMemory;
 use names::Names;
@@ -71,7 +71,7 @@ pub use trust::{
 /// How long is waited until it is known which addresses may be connected to.
 const POLICY_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a name is looked up that a proxy looks up itself. Behind a proxy, a cluster's DNS often knows no name of the
+/// How long a name is looked up that a proxy looks up itself, once it has its turn. Behind a proxy, a cluster's DNS often knows no name of the
 /// outside, and some take long to say so.
 const PROXIED_LOOK_UP: Duration = Duration::from_secs(2);
 
@@ -151,18 +151,15 @@ impl SharedNetwork {
         dial::permit(&*self.known_egress().await, endpoint, addresses)
     }
 
-    /// Whether a proxy may be asked for a connection to the server. The proxy chooses the address, so all that are known
-    /// must be allowed; where none is known, the name decides.
+    /// Whether a proxy may be asked for a connection to the server. The proxy chooses the address, so the name and all
+    /// addresses that are known must be allowed.
     pub async fn permit_by_proxy(
         &self,
         server: &Endpoint,
         known: Option<Vec<SocketAddr>>,
     ) -> Result<(), Problem> {
         let policy = self.known_egress().await;
-        match known {
-            Some(addresses) => dial::permit_all(&policy, server, &addresses),
-            None => dial::permit_name(&policy, server),
-        }
+        dial::permit_proxied(&policy, server, known.as_deref())
     }
 
     async fn known_egress(&self) -> Arc<EgressPolicy> {
@@ -247,9 +244,17 @@ impl Network {
 
     /// Every address of the endpoint, sorted, so that equal answers lead to an equal status.
     pub async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
-        let found = dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await?;
+        self.resolve_within(endpoint, Duration::MAX).await
+    }
+
+    async fn resolve_within(&self, endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, Problem> {
+        let found = dial::resolve(&self.names, endpoint, self.lookup_terms(limit)).await?;
         self.resolved().insert(endpoint.clone(), found.clone());
         Ok(found)
+    }
+
+    fn lookup_terms(&self, limit: Duration) -> LookupTerms<'_> {
+        LookupTerms { lookups: &self.lookups, namespace: self.meter.namespace(), limit }
     }
 
     /// The same, as this run has seen them last, if it has.
@@ -268,8 +273,11 @@ impl Network {
         if unknown().contains(server) {
             return None;
         }
-        let found = tokio::time::timeout(PROXIED_LOOK_UP, self.resolve_once(server)).await;
-        let found = found.ok().and_then(Result::ok);
+        let known = self.resolved().get(server).cloned();
+        let found = match known {
+            Some(known) => Some(known),
+            None => self.resolve_within(server, PROXIED_LOOK_UP).await.ok(),
+        };
         if found.is_none() {
             unknown().insert(server.clone());
         }

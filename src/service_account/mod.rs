@@ -94,7 +94,8 @@ impl Kind for ServiceAccount {
     }
 
     fn requests(&self) -> Vec<String> {
-        settings::asked(self).open(&api_key::KeyRequests::handled(&self.details())).described()
+        let (asked, handled) = (settings::asked(self), api_key::HandledRequests::of_status(&self.details()));
+        asked.open(&handled).described().chain(asked.repeated(&handled).described()).collect()
     }
 
     fn plan(

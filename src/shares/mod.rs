@@ -76,6 +76,8 @@ pub(crate) struct Shares<H, W> {
 /// A position in the queue, by the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Position {
+    /// Before all others.
+    First(u64),
     /// Ahead of all who are in line.
     Ahead(u64),
     /// In line.
@@ -107,6 +109,11 @@ impl<H: Clone + Eq + Hash, W> Shares<H, W> {
     /// Puts a waiter into the queue ahead of those who came by [`Shares::wait`]. That gives the holder no more places.
     pub(crate) fn wait_ahead(&mut self, holder: H, waiter: W) {
         self.queue(holder, Position::Ahead, waiter);
+    }
+
+    /// Puts a waiter into the queue before those of [`Shares::wait_ahead`], too.
+    pub(crate) fn wait_first(&mut self, holder: H, waiter: W) {
+        self.queue(holder, Position::First, waiter);
     }
 
     fn queue(&mut self, holder: H, position: fn(u64) -> Position, waiter: W) {

@@ -57,8 +57,7 @@ pub use rollout::{Rollout, RolloutDeadline};
 pub use snapshot::TargetSnapshot;
 use weights_and_biases::rendered_of;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource, v1};
-pub use workload::AUTHORITIES;
-pub use workload::Workload;
+pub use workload::{AUTHORITIES, DIRECTORY_AUTHORITIES, Workload};
 
 use kube::Client;
 

@@ -114,7 +114,7 @@ the path of the common map and the path of the other, which may be empty. The ot
 {{- end -}}
 {{- end -}}
 
-{{/* The namespaces that are looked after, as JSON; none where it is all of them. */}}
+{{/* The namespaces that the operator watches, as JSON; none where it is all of them. */}}
 {{- define "operator.namespaces" -}}
 {{- if .Values.allNamespaces -}}
 {{- if .Values.watchNamespaces -}}

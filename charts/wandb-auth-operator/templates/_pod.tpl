@@ -57,7 +57,7 @@
 {{- end -}}
 
 {{/*
-Variables that no Secret or ConfigMap of extraEnvFrom may set: they would widen what the operator looks after and connects
+Variables that no Secret or ConfigMap of extraEnvFrom may set: they would widen what the operator manages and connects
 to. A variable that the container has itself comes before theirs. An argument comes before both.
 */}}
 {{- define "operator.guardedEnv" -}}

@@ -1,4 +1,4 @@
-{{/* The rights that the operator needs in each namespace it looks after, and no others. */}}
+{{/* The rights that the operator needs in each namespace that it manages, and no others. */}}
 {{- define "operator.rules" -}}
 {{- $targets := .Values.targets -}}
 {{- $ofTarget := list "get" "list" "watch" "patch" -}}

@@ -7,11 +7,8 @@ use crate::{
     engine::{Checked, Finding},
     net::{RootSettings, Trust, only_certificates},
     problem::enumerate,
-    workloads::AUTHORITIES,
+    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES},
 };
-
-/// Where W&B's legacy chart puts the authority of the directory, for connections to it alone.
-const OF_DIRECTORY: &str = "/var/run/secrets/wandb.ai/ldap";
 
 /// How deep and how many files are looked at.
 const DEEPEST: usize = 8;
@@ -63,8 +60,10 @@ impl ServerAuthorities {
             ));
             added.clear();
         }
-        let own: String =
-            files(settings, OF_DIRECTORY).iter().filter_map(|file| certificates(settings, file)).collect();
+        let own: String = files(settings, DIRECTORY_AUTHORITIES)
+            .iter()
+            .filter_map(|file| certificates(settings, file))
+            .collect();
         let for_directory = [added.as_str(), &own].concat();
         let some = |text: String| (!text.is_empty()).then_some(text);
         Self { system: reading.trust, added: some(added), for_directory: some(for_directory), notes }

@@ -20,6 +20,7 @@ use crate::{
     engine::{CheckContext, CheckRun, Finding, Repetition},
     import::{
         CheckableSettings, FoundEnvironment, Recoverable, checkable, remark_on_proxies, remarks_on_server,
+        remarks_on_variables,
     },
     net::{CaBundle, EgressPolicy, Network, ProxySettings, RootSettings, SharedNetwork},
     probe::{KindVerdict, ProbeVerdict},
@@ -167,12 +168,7 @@ async fn examine<K: Recoverable>(
 
 /// Nothing was checked: what to do about it.
 fn nothing_to_check(server: &ServerSettings) -> anyhow::Error {
-    let unread = remarks_on_server(&server.found);
-    let unread: Vec<_> = unread
-        .iter()
-        .filter(|finding| finding.name.to_string().starts_with("Variable/"))
-        .map(|finding| finding.message.as_str())
-        .collect();
+    let unread = remarks_on_variables(&server.found);
     let unread = if unread.is_empty() { String::new() } else { format!(" {}", unread.join(" ")) };
     anyhow!(
         "no sign-in variables were found in {}; expected such as LOCAL_LDAP_ADDRESS, OIDC_ISSUER or FEDERATED_AUTH_AUDIENCES, under any of their names.{unread} Run this in a copy of W&B Server's pod (kubectl debug --copy-to), or name a file with its variables with --env-file",

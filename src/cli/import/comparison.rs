@@ -8,9 +8,9 @@ use super::{
 };
 use crate::cli::dyn_resource::{CheckSurroundings, Rendered, Title};
 use crate::{
-    api::{JwtIssuer, LdapConfig, OidcProvider},
+    api::{CheckName, JwtIssuer, LdapConfig, OidcProvider},
     engine::{Env, Kind},
-    import::{Comparison, FoundEnvironment, ResourceDraft, ServerShape},
+    import::{Comparison, FoundEnvironment, ResourceDraft, ServerShape, alone},
     problem::quote,
     sensitive::Sensitive,
     workloads::RESTORE_MODE,
@@ -150,12 +150,24 @@ fn others(imported: &Imported) -> Vec<String> {
             .flat_map(Env::names)
             .collect();
     known.extend(imported.drafts.iter().flat_map(|draft| &draft.losses).map(|loss| loss.name.as_str()));
-    let variables = &imported.found.variables;
-    let mut lines: Vec<_> = imported
-        .found
-        .unknown_names(&known)
-        .map(|name| format!("! {name}: no resource has a field for it; it stays as it is"))
-        .collect();
+    let found = &imported.found;
+    let variables = &found.variables;
+    let has = |kind: &str| imported.drafts.iter().any(|draft| draft.kind == kind);
+    let alone = [
+        ("LdapConfig", alone::<LdapConfig>(found)),
+        ("OidcProvider", alone::<OidcProvider>(found)),
+        ("JwtIssuer", alone::<JwtIssuer>(found)),
+    ];
+    let remarks: Vec<_> =
+        alone.into_iter().filter(|(kind, _)| !has(kind)).flat_map(|(_, remarks)| remarks).collect();
+    let is_told = |name: &str| {
+        let mut names = remarks.iter().map(|remark| &remark.name);
+        names.any(|told| matches!(told, CheckName::Variable(told) if **told == *name))
+    };
+    let unknown = found.unknown_names(&known).filter(|name| !is_told(name));
+    let unknown = unknown.map(|name| format!("! {name}: no resource has a field for it; it stays as it is"));
+    let mut lines: Vec<_> =
+        remarks.iter().map(|remark| format!("! {}", remark.message)).chain(unknown).collect();
     let is_on = |name: &str| {
         let value = variables.get(name).and_then(|variable| variable.value.as_ref());
         value.is_some_and(|value| value.expose() == "true")
@@ -165,7 +177,6 @@ fn others(imported: &Imported) -> Vec<String> {
             "! {RESTORE_MODE} is true, which turns people's sign-in off: remove it once you can log in again"
         ));
     }
-    let has = |kind: &str| imported.drafts.iter().any(|draft| draft.kind == kind);
     if has("LdapConfig") && has("OidcProvider") {
         lines.push("! Both a directory and a provider are set. Which of them the server uses is not documented, so this operator lets one resource decide: apply the one that people log in with today, and leave the other one out".to_owned());
     }

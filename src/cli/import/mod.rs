@@ -23,7 +23,10 @@ use super::{
     terminal,
     tree::{self, Detail, Layout},
 };
-use crate::net::{EgressPolicy, SharedNetwork};
+use crate::{
+    import::remarks_on_variables,
+    net::{EgressPolicy, SharedNetwork},
+};
 
 /// Arguments of `import`.
 #[derive(Debug, Args)]
@@ -79,7 +82,13 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Comman
     }
     if imports.iter().all(|imported| imported.drafts.is_empty()) {
         let places: Vec<_> = imports.iter().map(|imported| imported.subject.place.as_str()).collect();
-        bail!("there is no setting of how people log in in {}; nothing is printed", places.join(" and "));
+        let remarks = imports.iter().flat_map(|imported| remarks_on_variables(&imported.found));
+        let remarks =
+            remarks.fold(String::new(), |text, remark| format!("{text}. {}", remark.trim_end_matches('.')));
+        bail!(
+            "there is no setting of how people log in in {}; nothing is printed{remarks}",
+            places.join(" and ")
+        );
     }
     imports.retain(|imported| !imported.drafts.is_empty());
     apart(&imports)?;

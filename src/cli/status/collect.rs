@@ -1,5 +1,5 @@
-//! Reads the cluster: the resources, and what is around those that have a target. Nothing is written, and of Secrets
-//! only the metadata is asked for.
+//! Reads the cluster: the resources, and what is around those that have a target. Nothing is written, and of Secrets and
+//! ConfigMaps only the metadata is asked for.
 
 use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 
@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
-    core::v1::{Event, Pod, Secret},
+    core::v1::{ConfigMap, Event, Pod, Secret},
 };
 use kube::{
     Api, Client,
@@ -94,6 +94,8 @@ pub(in crate::cli) async fn collect(client: &Client, scope: &StatusScope) -> Obs
 /// What is needed of a namespace: where nothing has a target, neither workloads nor pods say anything.
 struct Needs {
     target_kinds: BTreeSet<&'static str>,
+    /// The kinds of what the resources refer to.
+    reference_kinds: BTreeSet<String>,
     events: EventScope,
 }
 
@@ -101,7 +103,9 @@ impl Needs {
     fn of(resources: &[&ObservedResource], events: &EventScope) -> Self {
         let targets = resources.iter().filter_map(|resource| resource.target());
         let target_kinds = targets.flat_map(|target| target.parts().iter().map(Target::kind)).collect();
-        Self { target_kinds, events: events.clone() }
+        let references = resources.iter().flat_map(|resource| &resource.status.observed_references);
+        let reference_kinds = references.map(|reference| reference.kind.as_str().to_owned()).collect();
+        Self { target_kinds, reference_kinds, events: events.clone() }
     }
 }
 
@@ -124,6 +128,11 @@ async fn around(client: &Client, namespace: String, needs: Needs) -> (String, Su
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let secrets = within(api.list_metadata(&ListParams::default())).await;
     found.secrets = look.noted("Secrets", secrets);
+    if needs.reference_kinds.contains("ConfigMap") {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        let config_maps = within(api.list_metadata(&ListParams::default())).await;
+        found.config_maps = look.noted("ConfigMaps", config_maps);
+    }
     if let EventScope::Resource { kind, name } = &needs.events {
         let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);

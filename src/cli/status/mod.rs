@@ -4,6 +4,7 @@
 //! and `draw` and `one` draw that for people.
 
 mod collect;
+mod contradiction;
 mod draw;
 mod moments;
 mod observed;
@@ -90,6 +91,21 @@ impl PlaceArgs {
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         Ok((cluster::client(config)?, namespace))
     }
+
+    /// The arguments that lead another command to the same namespace of the same cluster.
+    pub(super) fn arguments(&self, namespace: &str) -> String {
+        let context = self.context.as_deref().map(|context| format!(" --context {}", in_shell(context)));
+        format!("-n {namespace}{}", context.unwrap_or_default())
+    }
+}
+
+/// The word as a shell takes it.
+fn in_shell(word: &str) -> String {
+    let is_plain = |each: char| each.is_ascii_alphanumeric() || "-_./:@%+=,".contains(each);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Prints the status; with `--watch` again and again.
@@ -159,7 +175,7 @@ impl StatusView {
         let quiet = self.quiet.then(|| report.clone().without_ready());
         let shown = quiet.as_ref().unwrap_or(report);
         Ok(match self.output {
-            StatusOutput::Tree if self.named.is_some() => details(shown, now, layout),
+            StatusOutput::Tree if self.named.is_some() => details(shown, report, now, layout),
             StatusOutput::Tree => overview(shown, report, now, layout),
             StatusOutput::Json => serde_json::to_string_pretty(shown)? + "\n",
             StatusOutput::Yaml => yaml::write(shown)?,

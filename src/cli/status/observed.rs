@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
-    core::v1::{Event, Pod, Secret},
+    core::v1::{ConfigMap, Event, Pod, Secret},
 };
 use kube::{
     ResourceExt,
@@ -113,6 +113,8 @@ pub(in crate::cli) struct Surroundings {
     pub(super) pods: Option<Vec<Pod>>,
     /// Without their contents.
     pub(super) secrets: Option<Vec<PartialObjectMeta<Secret>>>,
+    /// Without their contents; only where a status speaks of one.
+    pub(super) config_maps: Option<Vec<PartialObjectMeta<ConfigMap>>>,
     /// The events of one resource.
     pub(super) events: Option<Vec<Event>>,
 }
@@ -148,6 +150,7 @@ impl ObservedCluster {
             weights_and_biases: None,
             pods: None,
             secrets: None,
+            config_maps: None,
             events: None,
         };
         self.surroundings.get(namespace).unwrap_or(&NOTHING)

@@ -14,23 +14,30 @@ use crate::{
     cli::tree::{Branch, Layout, Mark, draw_tree, of_checks},
 };
 
-/// The tree of the report's resource, with what could not be read.
-pub(in crate::cli) fn details(report: &StatusReport, now: Timestamp, layout: Layout) -> String {
-    let trees = report.resources.iter().map(|resource| {
+/// The tree of the resource that is to be shown, if it is, with what could not be read and what it comes to.
+pub(in crate::cli) fn details(
+    shown: &StatusReport,
+    all: &StatusReport,
+    now: Timestamp,
+    layout: Layout,
+) -> String {
+    let mut trees = Vec::new();
+    for resource in &shown.resources {
         let sections = [
             conditions(resource, now),
             checks(resource),
             values(resource, now),
-            target(report, resource),
+            target(shown, resource),
             events(resource, now),
         ];
         let root = heading(resource)
             .saying(explanation(resource))
             .saying(facts(resource))
             .saying(times(resource, now));
-        draw_tree(&root.with(sections.into_iter().flatten()), layout)
-    });
-    trees.collect::<String>() + "\n" + &ending(report, layout)
+        trees.push(draw_tree(&root.with(sections.into_iter().flatten()), layout));
+    }
+    trees.push(ending(all, layout));
+    trees.join("\n")
 }
 
 /// Each condition that Ready is made of. What is True needs no message.

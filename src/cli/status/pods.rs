@@ -2,7 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::{Pod, PodSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 use kube::ResourceExt;
 use serde::Serialize;
 
@@ -48,7 +54,8 @@ pub(super) fn servers(observed: &ObservedCluster) -> Vec<ServerReport> {
     servers.collect()
 }
 
-fn server(around: &Surroundings, namespace: String, kind: &str, name: &str) -> ServerReport {
+/// The object of a target, as far as it was read.
+pub(super) fn server(around: &Surroundings, namespace: String, kind: &str, name: &str) -> ServerReport {
     let (exists, wanted_pods, ready_pods) = match kind {
         "Deployment" => {
             let (exists, found) = look_up(around.deployments.as_deref(), name);
@@ -119,12 +126,12 @@ impl PodsOfRevision {
 pub(super) fn pods_of(observed: &ObservedCluster, resource: &ObservedResource) -> Option<Vec<PodReport>> {
     let (target, spec) = (resource.target()?, resource.spec.as_ref().ok()?);
     let around = observed.around(&resource.namespace);
-    let selectors = selectors(around, target);
+    let workloads = workloads_of(around, target);
     let pods = around.pods.as_ref()?.iter().filter(|pod| is_alive(pod));
     let mut pods: Vec<_> = pods
         .filter_map(|pod| {
             let revision = revisions_in(pod.spec.as_ref(), &spec.owner).into_iter().next_back();
-            let belongs = selectors.iter().any(|selector| selects(selector, pod));
+            let belongs = workloads.iter().any(|workload| workload.selects(pod));
             let ready = is_ready(pod);
             (revision.is_some() || belongs).then(|| PodReport { name: pod.name_any(), revision, ready })
         })
@@ -133,28 +140,78 @@ pub(super) fn pods_of(observed: &ObservedCluster, resource: &ObservedResource) -
     Some(pods)
 }
 
-/// By what the workloads of the target know their pods.
-fn selectors<'a>(around: &'a Surroundings, target: &Target) -> Vec<&'a LabelSelector> {
+/// A Deployment or `StatefulSet` of a target.
+pub(super) struct TargetWorkload<'a> {
+    /// As messages name it, such as `Deployment/wandb`.
+    pub(super) title: String,
+    /// Of what its pods are made.
+    pub(super) template: Option<&'a PodSpec>,
+    selector: &'a LabelSelector,
+    /// Whether its controller is about to replace pods, as far as the object says.
+    pub(super) is_rolling: bool,
+}
+
+impl TargetWorkload<'_> {
+    /// Whether the pod is one of its own. A selector without labels is of a kind that this program does not judge.
+    pub(super) fn selects(&self, pod: &Pod) -> bool {
+        let Some(labels) = self.selector.match_labels.as_ref().filter(|labels| !labels.is_empty()) else {
+            return false;
+        };
+        labels.iter().all(|(name, value)| pod.labels().get(name) == Some(value))
+    }
+}
+
+/// The Deployments and `StatefulSet`s of the target, as far as they were read.
+pub(super) fn workloads_of<'a>(around: &'a Surroundings, target: &Target) -> Vec<TargetWorkload<'a>> {
     let deployments = around.deployments.iter().flatten();
-    let deployments = deployments
-        .filter(|each| target.includes("Deployment", &each.name_any()))
-        .filter_map(|each| Some(&each.spec.as_ref()?.selector));
+    let deployments =
+        deployments.filter(|each| target.includes("Deployment", &each.name_any())).filter_map(|each| {
+            let spec = each.spec.as_ref()?;
+            Some(TargetWorkload {
+                title: format!("Deployment/{}", each.name_any()),
+                template: spec.template.spec.as_ref(),
+                selector: &spec.selector,
+                is_rolling: is_deployment_rolling(each),
+            })
+        });
     let sets = around.stateful_sets.iter().flatten();
-    let sets = sets
-        .filter(|each| target.includes("StatefulSet", &each.name_any()))
-        .filter_map(|each| Some(&each.spec.as_ref()?.selector));
+    let sets = sets.filter(|each| target.includes("StatefulSet", &each.name_any())).filter_map(|each| {
+        let spec = each.spec.as_ref()?;
+        Some(TargetWorkload {
+            title: format!("StatefulSet/{}", each.name_any()),
+            template: spec.template.spec.as_ref(),
+            selector: &spec.selector,
+            is_rolling: is_set_rolling(each),
+        })
+    });
     deployments.chain(sets).collect()
 }
 
-/// Whether the selector means the pod. One without labels is of a kind that this program does not judge.
-fn selects(selector: &LabelSelector, pod: &Pod) -> bool {
-    let Some(labels) = selector.match_labels.as_ref().filter(|labels| !labels.is_empty()) else {
-        return false;
-    };
-    labels.iter().all(|(name, value)| pod.labels().get(name) == Some(value))
+/// One that is paused, or has given up, replaces nothing.
+fn is_deployment_rolling(deployment: &Deployment) -> bool {
+    let (Some(spec), Some(status)) = (&deployment.spec, &deployment.status) else { return true };
+    if status.observed_generation < deployment.metadata.generation {
+        return true;
+    }
+    let conditions = status.conditions.iter().flatten();
+    let has_given_up =
+        conditions.into_iter().any(|each| each.type_ == "Progressing" && each.status == "False");
+    let updated = status.updated_replicas.unwrap_or_default();
+    let is_over = updated >= spec.replicas.unwrap_or(1) && updated >= status.replicas.unwrap_or_default();
+    !(is_over || has_given_up || spec.paused == Some(true))
 }
 
-fn is_alive(pod: &Pod) -> bool {
+fn is_set_rolling(set: &StatefulSet) -> bool {
+    let (Some(spec), Some(status)) = (&set.spec, &set.status) else { return true };
+    if status.observed_generation < set.metadata.generation {
+        return true;
+    }
+    let strategy = spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
+    strategy != Some("OnDelete") && status.update_revision != status.current_revision
+}
+
+/// Whether the pod has not ended, and is not about to.
+pub(super) fn is_alive(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
 }

@@ -11,7 +11,7 @@ use super::{
     standing::{ResourceJudgement, ResourceStanding, standing},
 };
 use crate::{
-    api::{CheckResult, CheckStatus},
+    api::{CheckResult, CheckStatus, GROUP},
     cli::CommandVerdict,
     workloads::Target,
 };
@@ -196,7 +196,8 @@ fn titles(target: &Target) -> Vec<String> {
 }
 
 /// What a missing right hides without making the verdict doubtful.
-const AROUND: [&str; 6] = ["Deployments", "StatefulSets", "WeightsAndBiases", "pods", "Secrets", "events"];
+const AROUND: [&str; 7] =
+    ["Deployments", "StatefulSets", "WeightsAndBiases", "pods", "Secrets", "ConfigMaps", "events"];
 
 impl ResourceReport {
     fn of(observed: &ObservedCluster, resource: &ObservedResource) -> Self {
@@ -263,7 +264,11 @@ impl EventReport {
     fn last(events: &[Event], resource: &ObservedResource) -> Vec<Self> {
         let regarding = |event: &&Event| {
             let of = &event.involved_object;
-            of.kind.as_ref() == Some(&resource.kind) && of.name.as_ref() == Some(&resource.name)
+            // Kubernetes has a ServiceAccount of its own, perhaps of the same name.
+            let group = of.api_version.as_ref().and_then(|version| version.split_once('/'));
+            group.is_some_and(|(group, _)| group == GROUP)
+                && of.kind.as_ref() == Some(&resource.kind)
+                && of.name.as_ref() == Some(&resource.name)
         };
         let mut events: Vec<_> = events.iter().filter(regarding).map(Self::of).collect();
         events.sort_by_key(|event| event.time);

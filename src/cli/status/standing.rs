@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 use strum::IntoStaticStr;
 
 use super::{
+    contradiction::contradiction,
     moments::minute,
     observed::{ObservedCluster, ObservedResource},
 };
@@ -48,10 +48,10 @@ pub(super) struct ResourceJudgement {
 
 /// By how much `status.lastCheckTime` may be behind beside two intervals: it is written once an hour at most, and
 /// clocks differ.
-const LAG: Duration = Duration::from_mins(70);
+pub(super) const LAG: Duration = Duration::from_mins(70);
 
 /// Where to look when no operator does its work.
-const WHERE_TO_LOOK: &str = "Check that an operator runs and manages this namespace.";
+pub(super) const WHERE_TO_LOOK: &str = "Check that an operator runs and manages this namespace.";
 
 /// What the resource comes to.
 pub(super) fn standing(observed: &ObservedCluster, resource: &ObservedResource) -> ResourceJudgement {
@@ -96,7 +96,7 @@ pub(super) fn standing(observed: &ObservedCluster, resource: &ObservedResource) 
         message,
     };
     if ready.status == "True" {
-        return match outdated(observed, resource) {
+        return match contradiction(observed, resource) {
             Some(message) => told(ResourceStanding::Outdated, message),
             None => named(ResourceStanding::Ready, ready, ready.message.clone()),
         };
@@ -130,39 +130,4 @@ pub(super) const STEPS: [ConditionType; 5] = [
 fn cause(conditions: &[Condition]) -> Option<&Condition> {
     let steps = STEPS.iter().filter_map(|type_| find(conditions, *type_));
     steps.into_iter().find(|condition| condition.status != "True")
-}
-
-/// Why a status that says Ready does not hold any more, as far as the cluster shows it.
-fn outdated(observed: &ObservedCluster, resource: &ObservedResource) -> Option<String> {
-    let status = &resource.status;
-    let spec = resource.spec.as_ref().ok()?;
-    if let Some(secrets) = &observed.around(&resource.namespace).secrets {
-        let version_of = |name: &str| {
-            let secret = secrets.iter().find(|secret| secret.metadata.name.as_deref() == Some(name))?;
-            secret.metadata.resource_version.as_deref()
-        };
-        if let Some(secret) = status.secret_ref.as_ref().filter(|secret| version_of(&secret.name).is_none()) {
-            return Some(format!(
-                "The status says Ready, but the Secret \"{}\" does not exist. {WHERE_TO_LOOK}",
-                secret.name
-            ));
-        }
-        let references = status.observed_references.iter().filter(|reference| reference.kind == "Secret");
-        let changed = references.into_iter().find(|reference| {
-            version_of(&reference.name).is_some_and(|version| version != &*reference.resource_version)
-        });
-        if let Some(reference) = changed {
-            return Some(format!(
-                "The status says Ready of an earlier version of the Secret \"{}\", which has changed since. {WHERE_TO_LOOK}",
-                reference.name
-            ));
-        }
-    }
-    let checked = status.last_check_time.as_ref()?.0;
-    let patience = LAG + spec.check_interval * 2;
-    let patience = SignedDuration::try_from(patience).ok()?;
-    (observed.now.duration_since(checked) > patience).then(|| {
-        let time = minute(checked);
-        format!("The status says Ready, but the last check was at {time}. {WHERE_TO_LOOK}")
-    })
 }

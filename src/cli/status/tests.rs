@@ -27,12 +27,17 @@ fn object<K: serde::de::DeserializeOwned>(value: Value) -> K {
     serde_json::from_value(value).unwrap()
 }
 
+/// What a pod runs that has this revision.
+fn template(revision: Option<u64>) -> Value {
+    let source = revision.map(|number| json!({"secretRef": {"name": format!("corp-ldap-{number}")}}));
+    json!({"containers": [{"name": "wandb", "envFrom": source.into_iter().collect::<Vec<_>>()}]})
+}
+
 /// A pod of the Deployment `wandb` with this revision.
 fn pod(name: &str, revision: Option<u64>, ready: &str) -> k8s_openapi::api::core::v1::Pod {
-    let source = revision.map(|number| json!({"secretRef": {"name": format!("corp-ldap-{number}")}}));
     object(json!({
         "metadata": {"name": name, "labels": {"app": "wandb"}},
-        "spec": {"containers": [{"name": "wandb", "envFrom": source.into_iter().collect::<Vec<_>>()}]},
+        "spec": template(revision),
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]},
     }))
 }
@@ -41,7 +46,7 @@ fn pod(name: &str, revision: Option<u64>, ready: &str) -> k8s_openapi::api::core
 fn surroundings() -> Surroundings {
     let deployment = json!({
         "metadata": {"name": "wandb"},
-        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "wandb"}}, "template": {}},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "wandb"}}, "template": {"spec": template(Some(4))}},
         "status": {"readyReplicas": 3},
     });
     let secrets = ["corp-ldap", "ci-wsa", "train-wsa"]
@@ -151,6 +156,53 @@ fn a_quiet_page_leaves_out_what_is_ready() {
 }
 
 #[test]
+fn one_resource_that_is_ready_is_a_quiet_line() {
+    let view = StatusView {
+        named: Some(NamedResource::parse("ldap/corp").unwrap()),
+        output: StatusOutput::Tree,
+        quiet: true,
+    };
+    let scope = StatusScope { namespace: Some("wandb".to_owned()), events: EventScope::Nothing };
+    let text = |draft| {
+        let observed = observed(&[draft], surroundings());
+        let report = view.report(&observed, &scope).unwrap();
+        plain(&view.text(&report, observed.now, layout(80, Glyphs::UNICODE)).unwrap())
+    };
+    assert_eq!(text(ready("corp")), "1 Ready\n");
+    let unseen = text(ready("corp").set("/metadata/generation", json!(4)));
+    assert!(unseen.contains("LdapConfig/corp  not looked at yet"), "{unseen}");
+}
+
+#[test]
+fn the_events_of_another_api_are_not_shown() {
+    let mut observed = everything();
+    let event = |api_version: &str| {
+        object(json!({
+            "metadata": {}, "reason": api_version,
+            "involvedObject": {"apiVersion": api_version, "kind": "ServiceAccount", "name": "ci"},
+        }))
+    };
+    let events = ["v1", "auth.wandb.com/v1alpha1", "auth.wandb.company/v1"].map(event);
+    observed.surroundings.get_mut("wandb").unwrap().events = Some(events.to_vec());
+    let report = StatusReport::of(&observed).only("ServiceAccount", "ci");
+    let shown = report.resources[0].events.iter().flatten();
+    let reasons: Vec<_> = shown.map(|event| event.reason.as_str()).collect();
+    assert_eq!(reasons, ["auth.wandb.com/v1alpha1"]);
+}
+
+#[test]
+fn a_hint_leads_to_the_same_cluster() {
+    for (context, expected) in [
+        (None, "-n wandb"),
+        (Some("arn:aws:eks:eu-west-1:1:cluster/a"), "-n wandb --context arn:aws:eks:eu-west-1:1:cluster/a"),
+        (Some("my cluster's"), r"-n wandb --context 'my cluster'\''s'"),
+    ] {
+        let place = PlaceArgs { namespace: None, context: context.map(str::to_owned) };
+        assert_eq!(place.arguments("wandb"), expected);
+    }
+}
+
+#[test]
 fn programs_get_a_shape_with_a_version() {
     let all = StatusReport::of(&everything());
     insta::assert_json_snapshot!(all.only("LdapConfig", "corp"));
@@ -161,7 +213,8 @@ fn everything_of_one_resource() {
     let mut observed = everything();
     let event = |time: &str, type_: &str, reason: &str, message: &str| {
         object(json!({
-            "metadata": {}, "involvedObject": {"kind": "LdapConfig", "name": "corp"},
+            "metadata": {},
+            "involvedObject": {"apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig", "name": "corp"},
             "eventTime": time, "type": type_, "reason": reason, "message": message,
         }))
     };
@@ -180,7 +233,7 @@ fn everything_of_one_resource() {
         ),
     ]);
     let report = StatusReport::of(&observed).only("LdapConfig", "corp");
-    insta::assert_snapshot!(plain(&details(&report, observed.now, layout(80, Glyphs::UNICODE))));
+    insta::assert_snapshot!(plain(&details(&report, &report, observed.now, layout(80, Glyphs::UNICODE))));
 }
 
 #[test]
@@ -202,28 +255,144 @@ fn who_may_not_read_pods_and_secrets_still_gets_the_tree() {
     assert_eq!(StatusReport::of(&observed).verdict(), CommandVerdict::NotUsable);
 }
 
-#[test]
-fn a_ready_that_the_cluster_contradicts_is_none() {
-    let reference = json!([{"kind": "Secret", "name": "ldap-bind", "resourceVersion": "6"}]);
-    let with = |secrets: &[(&str, &str)]| {
-        let secrets = secrets
-            .iter()
-            .map(|(name, version)| object(json!({"metadata": {"name": name, "resourceVersion": version}})));
-        let around = Surroundings { secrets: Some(secrets.collect()), ..surroundings() };
-        let draft = ready("corp").set("/status/observedReferences", reference.clone());
-        let report = StatusReport::of(&observed(&[draft], around));
-        let resource = &report.resources[0];
-        (report.verdict(), resource.message.clone())
+/// What is said of a Ready resource with this status in these surroundings.
+fn judged(draft: Draft, around: Surroundings) -> (CommandVerdict, String) {
+    let observed = observed(&[draft], around);
+    let report = StatusReport::of(&observed);
+    let text = shown(&observed, 160, Glyphs::UNICODE);
+    let is_green = text.contains("✓ LdapConfig/corp");
+    assert_eq!(is_green, report.verdict() == CommandVerdict::Passed, "{text}");
+    (report.verdict(), report.resources[0].message.clone())
+}
+
+fn named<K: serde::de::DeserializeOwned>(objects: &[(&str, &str)]) -> Vec<K> {
+    let object = |(name, version): &(&str, &str)| {
+        object(json!({"metadata": {"name": name, "resourceVersion": version}}))
     };
-    let (verdict, _) = with(&[("corp-ldap", "1"), ("ldap-bind", "6")]);
-    assert_eq!(verdict, CommandVerdict::Passed);
-    // A password that went after it was read is said by the next run.
-    assert_eq!(with(&[("corp-ldap", "1")]).0, CommandVerdict::Passed);
-    for (secrets, part) in [
-        (&[("corp-ldap", "1"), ("ldap-bind", "7")][..], "an earlier version of the Secret \"ldap-bind\""),
-        (&[("ldap-bind", "6")][..], "the Secret \"corp-ldap\" does not exist"),
+    objects.iter().map(object).collect()
+}
+
+#[test]
+fn a_ready_of_objects_that_changed_or_are_gone_is_none() {
+    let references = json!([
+        {"kind": "Secret", "name": "ldap-bind", "resourceVersion": "6"},
+        {"kind": "ConfigMap", "name": "authority", "resourceVersion": "8"},
+    ]);
+    let with = |secrets: &[(&str, &str)], config_maps: &[(&str, &str)]| {
+        let around = Surroundings {
+            secrets: Some(named(secrets)),
+            config_maps: Some(named(config_maps)),
+            ..surroundings()
+        };
+        judged(ready("corp").set("/status/observedReferences", references.clone()), around)
+    };
+    let (secrets, config_maps) = ([("corp-ldap", "1"), ("ldap-bind", "6")], [("authority", "8")]);
+    assert_eq!(with(&secrets, &config_maps).0, CommandVerdict::Passed);
+    for (secrets, config_maps, part) in [
+        (
+            &[("corp-ldap", "1"), ("ldap-bind", "7")][..],
+            &config_maps[..],
+            "an earlier version of the Secret \"ldap-bind\"",
+        ),
+        (&[("ldap-bind", "6")], &config_maps, "the Secret \"corp-ldap\" does not exist"),
+        (
+            &[("corp-ldap", "1")],
+            &config_maps,
+            "the Secret \"ldap-bind\", which it speaks of, does not exist any more",
+        ),
+        (&secrets, &[], "the ConfigMap \"authority\", which it speaks of, does not exist any more"),
+        (&secrets, &[("authority", "9")], "an earlier version of the ConfigMap \"authority\""),
     ] {
-        let (verdict, message) = with(secrets);
+        let (verdict, message) = with(secrets, config_maps);
         assert!(verdict == CommandVerdict::Failed && message.contains(part), "{message}");
+        assert!(message.ends_with("Check that an operator runs and manages this namespace."), "{message}");
+    }
+}
+
+/// Surroundings in which the Deployment has this template and status, and pods run these revisions.
+fn rolled(template_of: Option<u64>, spec: Value, status: Value, pods: &[Option<u64>]) -> Surroundings {
+    let mut deployment = json!({
+        "metadata": {"name": "wandb", "generation": 2},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "wandb"}}, "template": {"spec": template(template_of)}},
+        "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
+    });
+    for (field, more) in [("spec", spec), ("status", status)] {
+        deployment[field].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    }
+    let pods = (0..).zip(pods).map(|(number, revision)| pod(&format!("wandb-{number}"), *revision, "True"));
+    Surroundings { deployments: Some(vec![object(deployment)]), pods: Some(pods.collect()), ..surroundings() }
+}
+
+#[test]
+fn a_ready_of_a_target_that_is_gone_or_runs_something_else_is_none() {
+    let (none, rolling) = (json!({}), json!({"updatedReplicas": 1}));
+    let given_up = json!({"updatedReplicas": 1, "conditions": [{"type": "Progressing", "status": "False"}]});
+    let gone = Surroundings { deployments: Some(Vec::new()), ..surroundings() };
+    for (around, part) in [
+        (rolled(Some(4), none.clone(), none.clone(), &[Some(4), Some(4)]), ""),
+        // A pod that the Deployment is about to replace.
+        (rolled(Some(4), none.clone(), rolling.clone(), &[Some(3), Some(4)]), ""),
+        (rolled(Some(4), none.clone(), json!({"observedGeneration": 1}), &[Some(3), Some(3)]), ""),
+        (gone, "but Deployment/wandb does not exist."),
+        (
+            rolled(Some(3), none.clone(), none.clone(), &[Some(3), Some(3)]),
+            "with revision 4, but Deployment/wandb refers to revision 3.",
+        ),
+        (
+            rolled(None, none.clone(), none.clone(), &[None, None]),
+            "but Deployment/wandb refers to no revision of it.",
+        ),
+        (
+            rolled(Some(4), none.clone(), none.clone(), &[Some(3), Some(4)]),
+            "but 1 pod of Deployment/wandb runs with revision 3, and nothing replaces it.",
+        ),
+        (
+            rolled(Some(4), json!({"paused": true}), rolling, &[None, None]),
+            "but 2 pods of Deployment/wandb run without one, and nothing replaces them.",
+        ),
+        (rolled(Some(4), none.clone(), given_up, &[Some(3), Some(4)]), "runs with revision 3"),
+    ] {
+        let (verdict, message) = judged(ready("corp"), around);
+        let expected = if part.is_empty() { CommandVerdict::Passed } else { CommandVerdict::Failed };
+        assert!(verdict == expected && message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
+fn what_delivers_by_another_resource_has_no_revision_in_the_pods() {
+    let follower = ready("corp").set("/status/revision", Value::Null);
+    let around = rolled(None, json!({}), json!({}), &[None, None]);
+    assert_eq!(judged(follower, around).0, CommandVerdict::Passed);
+}
+
+#[test]
+fn a_resource_of_the_wandb_operator_is_judged_by_its_pods() {
+    let target = json!({"weightsAndBiases": {"name": "wandb"}});
+    let with = |objects: &[(&str, &str)], pods: &[Option<u64>]| {
+        let around = Surroundings {
+            weights_and_biases: Some(
+                objects
+                    .iter()
+                    .map(|(name, _)| {
+                        object(json!({
+                            "apiVersion": "apps.wandb.com/v2", "kind": "WeightsAndBiases", "metadata": {"name": name},
+                        }))
+                    })
+                    .collect(),
+            ),
+            ..rolled(None, json!({}), json!({}), pods)
+        };
+        judged(ready("corp").set("/spec/target", target.clone()), around)
+    };
+    let there = [("wandb", "1")];
+    for (objects, pods, part) in [
+        (&there[..], &[Some(4), Some(3), None][..], ""),
+        (&there, &[None], ""),
+        (&there, &[Some(3), Some(2), None], "but the pods of WeightsAndBiases/wandb run with revision 3."),
+        (&[], &[Some(4)], "but WeightsAndBiases/wandb does not exist."),
+    ] {
+        let (verdict, message) = with(objects, pods);
+        let expected = if part.is_empty() { CommandVerdict::Passed } else { CommandVerdict::Failed };
+        assert!(verdict == expected && message.contains(part), "{part}: {message}");
     }
 }

@@ -19,6 +19,7 @@ use kube::{
 };
 
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::{
     StatusOutput, StatusView,
@@ -35,6 +36,9 @@ use crate::cli::{
 /// After the first change, how long others are waited for: a rollout makes many at once.
 const SETTLING: Duration = Duration::from_millis(200);
 
+/// How long nobody is asked after a look, whatever changes: each look lists everything.
+const REST: Duration = Duration::from_secs(1);
+
 /// How often is looked without a change: what nobody may watch changes, too, and times pass.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -45,7 +49,9 @@ pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &StatusVie
     let mut last: Option<StatusReport> = None;
     let mut is_told = false;
     loop {
+        let begun = Instant::now();
         let observed = collect(client, scope).await;
+        let rested = Instant::now() + rest(begun.elapsed());
         match view.report(&observed, scope) {
             Ok(report) => {
                 is_told = false;
@@ -73,8 +79,14 @@ pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &StatusVie
         }
         let _ = tokio::time::timeout(TICK, changes.next()).await;
         tokio::time::sleep(SETTLING).await;
+        tokio::time::sleep_until(rested).await;
         while let Some(Some(())) = changes.next().now_or_never() {}
     }
+}
+
+/// How long nothing is asked after a look that took this long: at least half of the time, in a large cluster as well.
+fn rest(look: Duration) -> Duration {
+    look.max(REST)
 }
 
 /// Something for each change of what the status is made of, by metadata alone. What may not be watched changes silently.
@@ -148,4 +160,16 @@ fn appended(output: StatusOutput, now: Timestamp, text: &str, place: Place) -> S
 enum Place {
     First,
     Later,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_in_which_something_always_changes_is_not_asked_all_the_time() {
+        for (look, expected) in [(0, 1000), (40, 1000), (1000, 1000), (4000, 4000)] {
+            assert_eq!(rest(Duration::from_millis(look)), Duration::from_millis(expected));
+        }
+    }
 }

@@ -104,7 +104,7 @@ fn recover<K: Kind>(
     let recovered =
         CheckHistory::recover(object.status()?, planned.check_key.clone(), checked_inputs, terms, now)?;
     context.metrics.recovered(object, &recovered.findings);
-    // What was suspended was not looked after: its verdict may be weeks old.
+    // What was suspended was not checked: its verdict may be weeks old.
     let was_suspended = object.status().is_some_and(is_suspended);
     Some(match K::FIRST_CHECK {
         FirstCheck::AtOnce => recovered,

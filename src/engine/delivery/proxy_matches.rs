@@ -4,7 +4,8 @@
 use crate::{
     api::Reason,
     engine::Checked,
-    net::{HttpServer, PROXY_VARIABLES, ProxySettings, Route},
+    net::{HttpScheme, HttpServer, PROXY_VARIABLES, ProxySettings, Route},
+    problem::enumerate,
     workloads::{Environment, OtherSources},
 };
 
@@ -14,23 +15,23 @@ pub(super) fn proxy_matches(
     server: &HttpServer,
     environment: &Environment,
 ) -> Option<Checked> {
-    let ours = own.route(server.scheme, &server.endpoint);
-    if is_unknown(environment) {
-        return match ours {
-            Route::Direct if !is_mentioned(environment) => None,
-            _ => Some(Checked::passed(
-                (),
-                "The target's proxies come from elsewhere, which was not read, so they are not compared with the operator's. Compare them by hand.",
-            )),
-        };
-    }
+    let (ours, endpoint) = (own.route(server.scheme, &server.endpoint), &server.endpoint);
     let variables = environment.literals.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let theirs = ProxySettings::from_environment(variables);
-    if !own.has_any() && !theirs.has_any() {
+    let shown = ProxySettings::from_environment(variables);
+    let hidden = hidden(&shown, server, environment);
+    if !hidden.is_empty() {
+        // Most targets have further sources, and few a proxy, so nothing is said of one that shows nothing of any.
+        let is_told = ours != Route::Direct || is_mentioned(environment);
+        let message = format!(
+            "The target may have {} from elsewhere, such as a Secret, which was not read, so its way to {endpoint} is not compared with the operator's. Compare both by hand.",
+            enumerate(hidden)
+        );
+        return is_told.then(|| Checked::passed((), message));
+    }
+    if !own.has_any() && !shown.has_any() {
         return None;
     }
-    let theirs = theirs.route(server.scheme, &server.endpoint);
-    let endpoint = &server.endpoint;
+    let theirs = shown.route(server.scheme, &server.endpoint);
     // The same proxy with other credentials is the same way.
     if way(&ours) == way(&theirs) {
         return Some(Checked::passed(
@@ -47,6 +48,47 @@ pub(super) fn proxy_matches(
             way(&theirs)
         ),
     ))
+}
+
+/// The variables that decide on the way of the target's server, and that the target does not show.
+fn hidden(shown: &ProxySettings, server: &HttpServer, environment: &Environment) -> Vec<&'static str> {
+    let proxy = match server.scheme {
+        HttpScheme::Http => "HTTP_PROXY",
+        HttpScheme::Https => "HTTPS_PROXY",
+    };
+    let is_hidden = |name: &&str| !is_shown(name, environment);
+    if is_hidden(&proxy) {
+        return [proxy, NO_PROXY].into_iter().filter(is_hidden).collect();
+    }
+    // Without a proxy there is nothing to except, and further exceptions change nothing where one is enough.
+    let is_excepted = environment.literals.get(NO_PROXY).is_some_and(|value| !value.is_empty())
+        && shown.route(server.scheme, &server.endpoint) == Route::Direct;
+    let is_proxied = shown.without_exceptions().route(server.scheme, &server.endpoint) != Route::Direct;
+    [NO_PROXY].into_iter().filter(|name| is_proxied && !is_excepted && is_hidden(name)).collect()
+}
+
+const NO_PROXY: &str = "NO_PROXY";
+
+/// Whether the target shows what the server makes of a variable: the spelling in upper case counts, where it is not
+/// empty, and then the one in lower case. A variable of the list hides one of the same name that comes from elsewhere.
+fn is_shown(name: &str, environment: &Environment) -> bool {
+    let Environment { literals, references, other_sources, .. } = environment;
+    for spelling in [name.to_owned(), name.to_lowercase()] {
+        match literals.get(&spelling) {
+            _ if references.contains(&spelling) => return false,
+            Some(value) if !value.is_empty() => return !is_made_of_others(value),
+            Some(_) => {}
+            None if *other_sources == OtherSources::Sources => return false,
+            None => {}
+        }
+    }
+    true
+}
+
+/// Whether the value contains other variables, apart from the one that stands in many a `NO_PROXY` and leads to no
+/// server of a resource.
+fn is_made_of_others(value: &str) -> bool {
+    value.replace("$(KUBERNETES_SERVICE_HOST)", "").contains("$(")
 }
 
 fn way(route: &Route) -> String {
@@ -66,19 +108,6 @@ fn is_mentioned(environment: &Environment) -> bool {
     names().any(|name| environment.references.contains(&name) || environment.literals.contains_key(&name))
 }
 
-/// Whether the target does not show all of its variables of proxies.
-fn is_unknown(environment: &Environment) -> bool {
-    let Environment { literals, references, other_sources, .. } = environment;
-    // This reference stands in many a NO_PROXY, and leads to no server of a resource.
-    let is_made_of_others = |name: &String| {
-        let value = literals.get(name).map(|value| value.replace("$(KUBERNETES_SERVICE_HOST)", ""));
-        value.is_some_and(|value| value.contains("$("))
-    };
-    let has_other_sources =
-        *other_sources == OtherSources::Sources && !names().any(|name| literals.contains_key(&name));
-    has_other_sources || names().any(|name| references.contains(&name) || is_made_of_others(&name))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
@@ -87,7 +116,7 @@ mod tests {
     use crate::{
         api::CheckName,
         engine::Finding,
-        net::{Endpoint, Host, HttpScheme},
+        net::{Endpoint, Host},
     };
 
     fn variables(text: &str) -> impl Iterator<Item = (String, String)> {
@@ -116,6 +145,29 @@ mod tests {
             (PROXY, "", "", OtherSources::Sources),
             ("", "", "", OtherSources::Sources),
             (PROXY, "HTTPS_PROXY=http://$(USER)@$(HOST):3128", "", OtherSources::ListOnly),
+            // What is not shown may except the server, or give it a proxy.
+            ("", PROXY, "", OtherSources::Sources),
+            (PROXY, PROXY, "", OtherSources::Sources),
+            (PROXY, "NO_PROXY=.example.org", "", OtherSources::Sources),
+            (PROXY, "https_proxy=http://proxy:3128", "", OtherSources::Sources),
+            (
+                PROXY,
+                "HTTPS_PROXY= https_proxy=http://proxy:3128 NO_PROXY=.example.org",
+                "",
+                OtherSources::Sources,
+            ),
+            (PROXY, &format!("{PROXY} NO_PROXY=.example.org,$(MORE)"), "", OtherSources::ListOnly),
+            (PROXY, &format!("{PROXY} no_proxy=.example.com"), "", OtherSources::Sources),
+            (PROXY, PROXY, "NO_PROXY", OtherSources::ListOnly),
+            (PROXY, PROXY, "no_proxy", OtherSources::ListOnly),
+            (PROXY, &format!("{PROXY} NO_PROXY=.example.org"), "no_proxy", OtherSources::ListOnly),
+            // What is shown is enough.
+            ("", PROXY, "HTTP_PROXY", OtherSources::ListOnly),
+            (PROXY, &format!("{PROXY} NO_PROXY=.example.com,$(MORE)"), "", OtherSources::ListOnly),
+            (PROXY, &format!("{PROXY} NO_PROXY=.example.com"), "", OtherSources::Sources),
+            (PROXY, "HTTPS_PROXY= https_proxy=", "", OtherSources::Sources),
+            (PROXY, "", "NO_PROXY", OtherSources::ListOnly),
+            (PROXY, &format!("{PROXY} NO_PROXY=$(KUBERNETES_SERVICE_HOST)"), "", OtherSources::ListOnly),
         ] {
             let environment = Environment {
                 literals: variables(theirs).collect(),

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::backoff::ResourceKey;
+use super::{backoff::ResourceKey, urgency::Urgency};
 use crate::shares::{Pool, Shares};
 
 /// The time after which a run counts as lingering. Healthy servers answer sooner.
@@ -52,15 +52,6 @@ struct NamespaceShare {
 enum RunPace {
     Usual,
     Slow,
-}
-
-/// When a resource gets a slot, compared with others of its namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Urgency {
-    /// In the order in which they come.
-    Ordinary,
-    /// Ahead of those: a restarted process looks first at what was not Ready.
-    Urgent,
 }
 
 struct Waiter {
@@ -117,6 +108,7 @@ impl Slots {
             match urgency {
                 Urgency::Ordinary => state.active.wait(holder, waiter),
                 Urgency::Urgent => state.active.wait_ahead(holder, waiter),
+                Urgency::Expiring => state.active.wait_first(holder, waiter),
             }
             None
         })?;
@@ -242,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ready_is_called_first() {
+    fn what_expires_is_called_first_and_then_what_is_not_ready() {
         let slots = Slots::new(1);
         let first = begin(&slots, "a", 0..1);
         let (calls, called) = mpsc::channel();
@@ -250,7 +242,9 @@ mod tests {
             ("ready", Urgency::Ordinary),
             ("not-ready", Urgency::Urgent),
             ("ready-too", Urgency::Ordinary),
+            ("expires", Urgency::Expiring),
             ("new", Urgency::Urgent),
+            ("expires-too", Urgency::Expiring),
         ] {
             let calls = calls.clone();
             assert!(
@@ -262,7 +256,10 @@ mod tests {
         drop(first);
         let order =
             std::iter::from_fn(|| called.try_recv().ok().inspect(|name| drop(enter(&slots, "b", name))));
-        assert_eq!(order.collect::<Vec<_>>(), ["not-ready", "new", "ready", "ready-too"]);
+        assert_eq!(
+            order.collect::<Vec<_>>(),
+            ["expires", "expires-too", "not-ready", "new", "ready", "ready-too"]
+        );
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub enum Cause {
     Refused,
     /// The API server did not answer, or was not able to.
     Unanswered,
+    /// The API server says again and again that it has forgotten what it was asked to go on with.
+    Forgotten,
 }
 
 /// The time without any sign of a watch after which it counts as stalled. A working watch is set up again before
@@ -190,10 +192,18 @@ pub struct WatchHandle {
 }
 
 impl WatchHandle {
-    /// Records that the API server sent something for this watch.
+    /// Records that the API server sent something for this watch. A list alone does not show that it can be followed.
     pub fn progressed(&self) {
-        let ended = self.update(|watch| watch.trouble.take());
-        let Some(trouble) = ended else { return };
+        self.ended(self.update(|watch| watch.trouble.take_if(|trouble| trouble.cause != Cause::Forgotten)));
+    }
+
+    /// Records that the API server sent a change, or that nothing changed.
+    pub fn follows(&self) {
+        self.ended(self.update(|watch| watch.trouble.take()));
+    }
+
+    fn ended(&self, trouble: Option<Trouble>) {
+        let Some(trouble) = trouble else { return };
         if !self.is_told(&trouble) {
             tracing::info!("this is over: {}", trouble.words);
         }
@@ -230,8 +240,8 @@ impl WatchHandle {
     pub fn failed(&self, trouble: Trouble) {
         let is_news = !self.is_told(&trouble);
         let (cause, words) = (trouble.cause, trouble.words.clone());
-        if cause == Cause::Unanswered {
-            // An unanswered request is no sign of the API server, so the time of the last sign stays as it was.
+        if matches!(cause, Cause::Unanswered | Cause::Forgotten) {
+            // Neither is a sign of the API server, so the time of the last sign stays as it was.
             self.entry(|watch| watch.trouble = Some(trouble));
         } else {
             self.update(|watch| watch.trouble = Some(trouble));
@@ -367,6 +377,21 @@ mod tests {
         assert_eq!(watches.obstacles(), ["the definition is missing"], "but the process is not ready");
         own.failed(refused("may not list jwtissuers"));
         assert_eq!(own.unsettled().as_deref(), Some("may not list jwtissuers"));
+    }
+
+    #[test]
+    fn a_list_does_not_end_the_trouble_that_it_cannot_be_followed() {
+        let watches = Watches::default();
+        let own = watches.add("Secrets".into(), Importance::Needed);
+        own.failed(Trouble { cause: Cause::Forgotten, words: "410 again".into() });
+        assert_eq!(watches.obstacles(), ["410 again"]);
+        own.progressed();
+        assert_eq!(own.unsettled().as_deref(), Some("410 again"));
+        own.listed();
+        let trouble = || own.entry(|watch| watch.trouble.is_some()).unwrap();
+        assert!(trouble(), "it stays until something of the watch itself comes");
+        own.follows();
+        assert!(!trouble());
     }
 
     #[test]

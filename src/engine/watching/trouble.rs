@@ -81,6 +81,15 @@ pub(in crate::engine) fn trouble(error: &kube::Error, place: &WatchedPlace) -> T
     Trouble { cause, words }
 }
 
+/// The trouble that the API server has again and again forgotten the version that it gave just before.
+pub(in crate::engine) fn forgotten(place: &WatchedPlace) -> Trouble {
+    let (kind, scope) = (place.kind(), place.scope());
+    let words = format!(
+        "The API server says again and again that the version of {kind} in {scope} that it listed just before is too old (410), so changes are seen late. Look whether it and etcd are well, and what answers between them and the operator."
+    );
+    Trouble { cause: Cause::Forgotten, words }
+}
+
 #[cfg(test)]
 mod tests {
     use kube::core::Status;

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use super::{
     health::WatchHandle,
-    trouble::{WatchedPlace, is_gone, trouble},
+    trouble::{WatchedPlace, forgotten, is_gone, trouble},
 };
 use crate::engine::scheduling::backoff::wait;
 
@@ -45,6 +45,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A watch that ends sooner than this counts as failed, so that it is not begun again at once.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
 
+/// So many times in a row the API server may have forgotten the version before that is told. Once is usual, after a
+/// pause or where much changes.
+const FORGOTTEN: u32 = 3;
+
 /// The number of objects in one page of a list.
 const PAGE: u32 = 500;
 
@@ -58,7 +62,8 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let restarts = watched.restarts();
-    let follower = Follower { api, place, watched, restarts, state: WatchPhase::Unknown, failures: 0 };
+    let follower =
+        Follower { api, place, watched, restarts, state: WatchPhase::Unknown, failures: 0, forgotten: 0 };
     stream::unfold(follower, |mut follower| async {
         let event = follower.next().await;
         Some((event, follower))
@@ -73,6 +78,8 @@ struct Follower<K> {
     state: WatchPhase<K>,
     /// The number of failures in a row.
     failures: u32,
+    /// How many times in a row the version was forgotten, with lists between them.
+    forgotten: u32,
 }
 
 /// The phase of a watch.
@@ -155,7 +162,7 @@ where
             // A list that took too long cannot be continued (410), so it begins again.
             Err(error) if is_gone(&error) && token.is_some() => {
                 self.watched.begins_again();
-                self.pause().await;
+                self.forget().await;
             }
             Err(error) => {
                 self.watched.begins_again();
@@ -173,7 +180,7 @@ where
                 self.watched.progressed();
                 self.state = WatchPhase::Watching { version, since: Instant::now(), events: events.boxed() };
             }
-            Err(error) if is_gone(&error) => self.pause().await,
+            Err(error) if is_gone(&error) => self.forget().await,
             Err(error) => {
                 self.watched.failed(trouble(&error, &self.place));
                 self.state = WatchPhase::Listed { version };
@@ -202,7 +209,7 @@ where
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => (bookmark.metadata.resource_version, None),
             Some(Ok(WatchEvent::Error(status))) if status.code == 410 => {
-                self.pause().await;
+                self.forget().await;
                 return None;
             }
             // Begun again, it says what is wrong; one that was of some use begins at once.
@@ -214,14 +221,25 @@ where
                 return None;
             }
         };
-        self.failures = 0;
-        self.watched.progressed();
+        (self.failures, self.forgotten) = (0, 0);
+        self.watched.follows();
         self.state = WatchPhase::Watching { version, since, events };
         event
     }
 
+    /// Everything is listed anew, as the API server does not have the version any more.
+    async fn forget(&mut self) {
+        self.forgotten = self.forgotten.saturating_add(1);
+        if self.forgotten >= FORGOTTEN {
+            self.watched.failed(forgotten(&self.place));
+        }
+        self.pause().await;
+    }
+
     async fn pause(&mut self) {
-        let pause = wait(self.failures, FIRST_PAUSE, LONGEST_PAUSE, crate::jitter::random());
+        // A list between two failures to follow it is no success.
+        let failures = self.failures.max(self.forgotten.saturating_sub(1));
+        let pause = wait(failures, FIRST_PAUSE, LONGEST_PAUSE, crate::jitter::random());
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(pause).await;
     }

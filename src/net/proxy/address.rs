@@ -31,8 +31,8 @@ pub enum ProxyProtocol {
 struct ProxyCredentials {
     /// The value of the header `Proxy-Authorization`.
     authorization: Sensitive,
-    user: Sensitive,
-    password: Sensitive,
+    /// The password, or the user where there is none: some proxies want a key in its place.
+    secret: Sensitive,
 }
 
 impl Eq for ProxyCredentials {}
@@ -105,9 +105,9 @@ impl Proxy {
         self.credentials.is_some()
     }
 
-    /// Everything that must not be shown.
+    /// Everything that must not be shown anywhere. A user beside a password is no secret, and often an ordinary word.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Sensitive> {
-        self.credentials.iter().flat_map(|it| [&it.authorization, &it.password, &it.user])
+        self.credentials.iter().flat_map(|it| [&it.authorization, &it.secret])
     }
 }
 
@@ -208,11 +208,10 @@ fn credentials(text: &str) -> Result<ProxyCredentials, UnreadableUrl> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     let (user, password) = (unescape(user)?, unescape(password)?);
     let pair = [user.as_slice(), b":", &password].concat();
-    let text = |bytes: Vec<u8>| Sensitive::new(String::from_utf8_lossy(&bytes).into_owned());
+    let secret = if password.is_empty() { user } else { password };
     Ok(ProxyCredentials {
         authorization: Sensitive::new(format!("Basic {}", STANDARD.encode(pair))),
-        user: text(user),
-        password: text(password),
+        secret: Sensitive::new(String::from_utf8_lossy(&secret).into_owned()),
     })
 }
 

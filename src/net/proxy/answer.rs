@@ -1,5 +1,7 @@
 //! The words for a proxy that does not do its work. Nothing that it says itself is repeated, and no credentials.
 
+use std::fmt;
+
 use hyper::{
     StatusCode,
     header::{self, HeaderMap},
@@ -8,7 +10,6 @@ use hyper::{
 use super::Proxy;
 use crate::{
     api::Reason,
-    net::Endpoint,
     problem::{Problem, enumerate},
 };
 
@@ -80,7 +81,7 @@ pub(in crate::net) fn unauthorized(proxy: &Proxy, headers: &HeaderMap) -> Proble
 }
 
 /// The proxy does not connect to the server.
-pub(super) fn refused(proxy: &Proxy, server: &Endpoint, status: StatusCode) -> Problem {
+pub(super) fn refused(proxy: &Proxy, server: impl fmt::Display, status: StatusCode) -> Problem {
     let shown = status.as_u16();
     if status == StatusCode::TOO_MANY_REQUESTS {
         return Problem::new(

@@ -4,6 +4,8 @@
 //! same reason, only the operator's own authorities vouch for its certificate: the author of a resource must not decide
 //! who gets the proxy's credentials.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::Empty;
@@ -40,8 +42,8 @@ impl Network {
         let address = usable(proxy)?;
         let unreached = |problem| answer::unreached(proxy, problem);
         // The proxy belongs to the operator, so its name means what it means to the operator's own pod.
-        let places = (&self.lookups, self.meter.namespace());
-        let addresses = dial::resolve(&Names::default(), &address, places).await.map_err(unreached)?;
+        let terms = self.lookup_terms(Duration::MAX);
+        let addresses = dial::resolve(&Names::default(), &address, terms).await.map_err(unreached)?;
         let stream = dial::connect(&address, &addresses, &self.meter).await.map_err(unreached)?;
         let stream = secure(Box::new(stream), proxy, &self.proxy_trust).await?;
         Ok(match scheme {

@@ -4,13 +4,14 @@
 //! what it makes of mistakes; `tests/it/proxies` compares. The settings are a value: they are read once, from whatever
 //! environment is of interest, and passed to those who connect.
 //!
-//! In reading order: `address` (a proxy's URL), `exceptions` (`NO_PROXY`), `connect` (the way through a proxy) and
-//! `answer` (the words for what it answers).
+//! In reading order: `address` (a proxy's URL), `exceptions` (`NO_PROXY`), `connect` (the way through a proxy), `own_answer`
+//! (whose answer it is) and `answer` (the words for what a proxy answers).
 
 mod address;
 pub(super) mod answer;
 mod connect;
 mod exceptions;
+pub(super) mod own_answer;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -142,6 +143,12 @@ impl ProxySettings {
         if self.exceptions.contain(server) { Route::Direct } else { Route::Through(Arc::clone(proxy)) }
     }
 
+    /// The same proxies for every server.
+    #[must_use]
+    pub fn without_exceptions(&self) -> Self {
+        Self { exceptions: Exceptions::default(), ..self.clone() }
+    }
+
     /// Whether there is a proxy for any request.
     pub fn has_any(&self) -> bool {
         self.http.is_some() || self.https.is_some()
@@ -173,7 +180,7 @@ impl fmt::Display for ProxySettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::endpoint_of;
+    use crate::{net::endpoint_of, sensitive::Redactor};
 
     fn settings(variables: &[(&str, &str)]) -> ProxySettings {
         ProxySettings::from_environment(
@@ -248,7 +255,23 @@ mod tests {
         for secret in ["somebody", "hunter", "hunter/2"] {
             assert!(!shown.contains(secret), "{shown}");
         }
-        let secrets: Vec<_> = settings.secrets().map(Sensitive::expose).collect();
-        assert!(secrets.contains(&"hunter/2"), "{secrets:?}");
+    }
+
+    #[test]
+    fn a_user_that_is_an_ordinary_word_is_left_in_other_texts() {
+        for (url, concealed, shown) in [
+            ("http://wandb:hunter%2F2@proxy.example:3128", "hunter/2", "the Deployment wandb"),
+            // Some proxies take a key in the place of the user.
+            ("http://key-4711@proxy.example:3128", "key-4711", "the Deployment wandb"),
+            ("http://key-4711:@proxy.example:3128", "key-4711", "the Deployment wandb"),
+        ] {
+            let settings = settings(&[("HTTPS_PROXY", url)]);
+            let authorization = settings.https.as_ref().and_then(|proxy| proxy.authorization()).cloned();
+            let redactor = Redactor::new(settings.secrets().cloned());
+            assert_eq!(redactor.redact(shown.to_owned()), shown, "{url}");
+            for secret in [concealed, authorization.unwrap().expose()] {
+                assert_eq!(redactor.redact(format!("no: {secret}.")), "no: [redacted].", "{url}");
+            }
+        }
     }
 }

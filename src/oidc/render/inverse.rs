@@ -66,7 +66,10 @@ impl Recoverable for OidcProvider {
 
     const STAND_INS: &'static [StandIn] = STAND_INS;
 
-    const UNREAD: &'static [&'static str] = &[UNREAD_SECRET];
+    const UNREAD: &'static [(&'static str, Env)] = &[(UNREAD_SECRET, SECRET)];
+
+    // A session ends and an account is made in the same way whoever vouches for the person.
+    const INDEPENDENT: &'static [Env] = &[SESSION_LENGTH, NO_PROVISIONING];
 
     fn is_configured(found: &FoundEnvironment) -> bool {
         found.is_set(ISSUER) || found.is_set(CLIENT_ID)

@@ -7,7 +7,11 @@ use k8s_openapi::api::core::v1::{
     Volume, VolumeMount,
 };
 
-use crate::{import::HOST, values::CA_FILE, workloads::AUTHORITIES};
+use crate::{
+    import::HOST,
+    values::CA_FILE,
+    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES},
+};
 
 /// The parts of a server's pod template that decide what a connection meets.
 pub(super) struct ServerPlace {
@@ -47,9 +51,6 @@ const OF_ONE_POD: [&str; 4] = [
 /// Variables of the server that change how a Go program connects, in capital letters.
 const OF_CONNECTIONS: [&str; 7] =
     ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG"];
-
-/// Where W&B's legacy chart mounts the authority of the directory.
-const OF_DIRECTORY: &str = "/var/run/secrets/wandb.ai/ldap";
 
 impl ServerPlace {
     pub(super) fn of(template: &PodTemplateSpec, container: Option<&str>) -> Self {
@@ -124,8 +125,11 @@ fn trusted_mounts(server: &Container, volumes: &[Volume]) -> Vec<VolumeMount> {
         variable.and_then(|variable| variable.value.as_deref()).unwrap_or_default()
     };
     let named = value("SSL_CERT_DIR").split(':').chain([value("SSL_CERT_FILE")]);
-    let trusted: Vec<_> =
-        [AUTHORITIES, OF_DIRECTORY].into_iter().chain(named).filter(|path| !path.is_empty()).collect();
+    let trusted: Vec<_> = [AUTHORITIES, DIRECTORY_AUTHORITIES]
+        .into_iter()
+        .chain(named)
+        .filter(|path| !path.is_empty())
+        .collect();
     let is_plain = |mount: &VolumeMount| {
         volumes.iter().find(|volume| volume.name == mount.name).is_some_and(|volume| {
             volume.secret.is_some() || volume.config_map.is_some() || is_plain_projection(volume)

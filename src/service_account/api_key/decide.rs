@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     keys::{KeyOrigin, RemoteKey, identify},
     record::{Current, Leftover, Previous, Record, whole_seconds},
-    requests::KeyRequests,
+    requests::{HandledRequests, KeyRequests},
     settings::Rotation,
 };
 
@@ -28,7 +28,7 @@ pub struct Circumstances<'a> {
     /// What the annotations ask for, whether it was handled or not.
     pub asked: &'a KeyRequests,
     /// What was handled, as the status says.
-    pub acknowledged: &'a KeyRequests,
+    pub acknowledged: &'a HandledRequests,
     /// The current time.
     pub now: Timestamp,
     /// The earliest possible current time. Overlaps end by this time, because a revoked key cannot be restored.
@@ -166,8 +166,8 @@ pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, list
     let mut record = current.record.clone();
     let asked = circumstances.asked;
     record.handled = Some(match record.handled {
-        Some(handled) => asked.among(circumstances.acknowledged).or(&handled),
-        None => asked.clone(),
+        Some(handled) => handled.and(circumstances.acknowledged, asked),
+        None => circumstances.acknowledged.clone().with(asked.clone()),
     });
     let identity = own_id(current, listed);
     let until = end_of_overlap(circumstances.overlap, circumstances.latest);
@@ -263,7 +263,9 @@ pub fn successor_record(
     listed: &[RemoteKey],
     (key_id, number): (String, u32),
 ) -> Record {
-    let Circumstances { now, latest, asked, .. } = circumstances;
+    let Circumstances { now, latest, .. } = circumstances;
+    // Any new key answers to whoever asked for one.
+    let answered = KeyRequests { revoke_previous: None, ..circumstances.open(&current.record) };
     let Record { mut previous, mut leftover, handled, .. } = prune(circumstances, current, listed);
     match own_id(current, listed) {
         KeyIdentity::Known(id) => {
@@ -271,9 +273,7 @@ pub fn successor_record(
         }
         KeyIdentity::Unknown | KeyIdentity::Contradicted => leftover = Some(Leftover::Bootstrap),
     }
-    // Any new key answers to whoever asked for one.
-    let answered = KeyRequests { rotate: asked.rotate.clone(), revoke_previous: None };
-    let handled = handled.map(|handled| answered.or(&handled));
+    let handled = handled.map(|handled| handled.with(answered));
     Record { rotation: number, key_id: Some(key_id), since: whole_seconds(now), previous, leftover, handled }
 }
 
@@ -286,12 +286,11 @@ pub fn prune(circumstances: Circumstances<'_>, current: &Current, listed: &[Remo
     let is_before = |previous: &&Previous| is_listed(previous) && in_use != Some(&previous.key_id);
     let is_copied = listed.iter().any(|key| key.origin == KeyOrigin::Others);
     let previous: Vec<_> = record.previous.iter().filter(is_before).cloned().collect();
-    let ended = circumstances.asked.revoke_previous.clone();
     let leftover = record.leftover.filter(|_| is_copied);
     // A copied key that nobody can tell from others stays valid until a person deletes it, and so does the request.
     let is_over = circumstances.ends_overlap(record) && previous.is_empty() && leftover.is_none();
-    let ended = KeyRequests { rotate: None, revoke_previous: ended.filter(|_| is_over) };
-    let handled = record.handled.as_ref().map(|handled| ended.or(handled));
+    let ended = if is_over { circumstances.open(record) } else { KeyRequests::default() };
+    let handled = record.handled.clone().map(|handled| handled.with(ended));
     Record { previous, leftover, handled, ..record.clone() }
 }
 

@@ -29,7 +29,7 @@ mod verify;
 
 pub(super) use cleanup::{cleanup, remote_state};
 pub use plan::{ApiKeyEvidence, ApiKeyPlan};
-pub(super) use requests::KeyRequests;
+pub(super) use requests::{HandledRequests, KeyRequests};
 pub use settings::ApiKeySettings;
 pub(super) use status::{events, status_details};
 
@@ -149,12 +149,13 @@ pub(super) fn maintenance(
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
     let rotation = own.settings.rotation;
     let open = current.record.open(&own.settings.asked);
+    let repeated = current.record.repeated(&own.settings.asked);
     // A rotation that was begun is completed even if the spec no longer asks for rotation.
     let is_left = |key: &RemoteKey| {
         key.origin == KeyOrigin::Ourselves && current.record.key_id.as_ref() != Some(&key.id)
     };
     let is_finished = current.record.previous.is_empty() && !keys.iter().any(is_left);
-    if rotation.is_none() && is_finished && open.is_empty() {
+    if rotation.is_none() && is_finished && open.is_empty() && repeated.is_empty() {
         return None;
     }
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));

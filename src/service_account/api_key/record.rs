@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
-use super::requests::KeyRequests;
+use super::requests::{HandledRequests, KeyRequests};
 use crate::{
     api::{InstanceSpec, service_account::PreviousKey},
     engine::Values,
@@ -38,7 +38,7 @@ pub struct Record {
     /// asked for then counts as handled, so that neither a new resource nor a way back from an older version of the
     /// operator replaces or revokes a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handled: Option<KeyRequests>,
+    pub handled: Option<HandledRequests>,
 }
 
 /// A replaced key that is still valid.
@@ -87,6 +87,11 @@ impl Record {
     /// What a person asks for and no run has handled yet.
     pub fn open(&self, asked: &KeyRequests) -> KeyRequests {
         self.handled.as_ref().map(|handled| asked.open(handled)).unwrap_or_default()
+    }
+
+    /// What a person asks for with a value that was handled before, and is not done again.
+    pub fn repeated(&self, asked: &KeyRequests) -> KeyRequests {
+        self.handled.as_ref().map(|handled| asked.repeated(handled)).unwrap_or_default()
     }
 
     /// The text to store with the key of this account. Equal records produce equal texts.

@@ -10,6 +10,7 @@ use super::{
     keys::{self, RemoteKey},
     plan::{ApiKeyEvidence, ApiKeyPlan, circumstances},
     record::{Current, Leftover, Record},
+    requests::KeyRequests,
     settings::Rotation,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     },
     engine::{CheckContext, Checked, Finding, Report},
     instance::{self, Credential, GeneratedKey, Instance, ServerRefusal},
-    problem::{Problem, quote},
+    problem::{Problem, enumerate, quote},
     sensitive::Redactor,
 };
 
@@ -189,7 +190,9 @@ impl RotationRun<'_> {
             );
             return Checked::warning(current, Reason::KeyNotIdentified, message);
         }
-        let message = schedule(self.circumstances.rotation, &current.record);
+        let repeated = current.record.repeated(self.circumstances.asked);
+        let schedule = schedule(self.circumstances.rotation, &current.record);
+        let message = [schedule].into_iter().chain(ignored(&repeated)).collect::<Vec<_>>().join(" ");
         Checked::passed(current, message)
     }
 
@@ -252,6 +255,19 @@ const POSTPONED: &str = "What the annotations ask for is done as soon as the Sec
 
 /// Why a key that a person asked for is not generated yet.
 const WAITING: &str = "A new key was asked for, and another run may be about to publish one, so it is made within the next minutes. A key that such a run left behind is revoked first.";
+
+/// What to know of an annotation whose value was handled before.
+fn ignored(repeated: &KeyRequests) -> Option<String> {
+    let rotate = repeated.rotate.as_ref().map(|_| ROTATE_ANNOTATION);
+    let revoke = repeated.revoke_previous.as_ref().map(|_| REVOKE_PREVIOUS_ANNOTATION);
+    let names: Vec<_> = rotate.into_iter().chain(revoke).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "Nothing is done for {}, whose value was acted on before and came back; a value that it never had asks again.",
+            enumerate(names)
+        )
+    })
+}
 
 fn crowded(current: Current, overlapping: usize) -> Checked<Current> {
     let end = current.record.previous.iter().map(|previous| previous.until.0).min();

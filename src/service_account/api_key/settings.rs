@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::account::{TeamMembership, invalid},
     record::Previous,
-    requests::KeyRequests,
+    requests::{HandledRequests, KeyRequests},
 };
 use crate::{
     api::service_account::{self, ApiKeySpec, KeyDeletionPolicy, ServiceAccountDetails},
@@ -31,8 +31,8 @@ pub struct ApiKeySettings {
     pub creation: AccountCreation,
     /// What the annotations ask for.
     pub asked: KeyRequests,
-    /// What the annotations asked for when it was handled, as the status says.
-    pub acknowledged: KeyRequests,
+    /// What was handled, as the status says.
+    pub acknowledged: HandledRequests,
 }
 
 /// When keys are replaced.
@@ -86,7 +86,7 @@ impl ApiKeySettings {
                 .as_ref()
                 .map_or(AccountCreation::ByPerson, |_| AccountCreation::ByOperator),
             asked,
-            acknowledged: KeyRequests::handled(details),
+            acknowledged: HandledRequests::of_status(details),
         })
     }
 }

@@ -6,7 +6,7 @@ use super::{
     decide::next_rotation,
     plan::{AccountPresence, ApiKeyEvidence, ApiKeyPlan},
     record::Current,
-    requests::KeyRequests,
+    requests::HandledRequests,
 };
 use crate::{
     api::{REVOKE_PREVIOUS_ANNOTATION, names::EventReason, service_account::ServiceAccountDetails},
@@ -20,7 +20,7 @@ pub(in crate::service_account) fn status_details(
     published: Option<&Values>,
     previous: ServiceAccountDetails,
 ) -> ServiceAccountDetails {
-    let known = KeyRequests::handled(&previous);
+    let known = HandledRequests::of_status(&previous);
     let account = match evidence.map(|evidence| &evidence.account) {
         Some(AccountPresence::Present(account)) => Some(account.clone()),
         Some(AccountPresence::Unknown | AccountPresence::Absent) | None => previous.account,
@@ -35,18 +35,21 @@ pub(in crate::service_account) fn status_details(
     let mut overlapping = previous.previous_keys;
     overlapping.retain(|_| !is_seen_to);
     let Some(Current { record, .. }) = published else {
-        let KeyRequests { rotate, revoke_previous } = known;
+        let HandledRequests { rotate, revoke_previous } = known;
         return ServiceAccountDetails {
             account,
             key_id: last,
             previous_keys: overlapping,
-            last_handled_rotate: rotate,
-            last_handled_revoke_previous: revoke_previous,
+            last_handled_rotate: rotate.last,
+            earlier_rotate_digests: rotate.earlier,
+            last_handled_revoke_previous: revoke_previous.last,
+            earlier_revoke_previous_digests: revoke_previous.earlier,
             ..ServiceAccountDetails::default()
         };
     };
     // An older Secret that somebody restored does not open a request again.
-    let handled = own.settings.asked.among(&known).or(&record.handled.clone().unwrap_or_default());
+    let HandledRequests { rotate, revoke_previous } =
+        record.handled.clone().unwrap_or_default().and(&known, &own.settings.asked);
     let next_rotation = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &record)).map(Time);
     for key in record.previous {
         if overlapping.iter().all(|known| known.key_id != key.key_id) {
@@ -59,8 +62,10 @@ pub(in crate::service_account) fn status_details(
         previous_keys: overlapping,
         key_since: record.since,
         next_rotation,
-        last_handled_rotate: handled.rotate,
-        last_handled_revoke_previous: handled.revoke_previous,
+        last_handled_rotate: rotate.last,
+        earlier_rotate_digests: rotate.earlier,
+        last_handled_revoke_previous: revoke_previous.last,
+        earlier_revoke_previous_digests: revoke_previous.earlier,
         token_expiration: None,
     }
 }

@@ -14,7 +14,7 @@ mod removal;
 mod rewrite;
 mod wanted;
 
-pub use wanted::AUTHORITIES;
+pub use wanted::{AUTHORITIES, DIRECTORY_AUTHORITIES};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -18,6 +18,9 @@ use crate::{
 /// The directory in which the image looks for certificate authorities at its start.
 pub const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 
+/// Where W&B's legacy chart mounts the authorities of the directory, for connections to it alone.
+pub const DIRECTORY_AUTHORITIES: &str = "/var/run/secrets/wandb.ai/ldap";
+
 /// The entries that a delivery consists of.
 pub(super) struct WantedEntries<'a> {
     pub(super) owner: &'a Owner,

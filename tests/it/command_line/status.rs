@@ -4,6 +4,8 @@ use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use insta::assert_snapshot;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use test_support::{
@@ -133,6 +135,35 @@ async fn a_namespace_is_one_tree() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_ready_that_no_operator_keeps_true_is_not_believed() -> Result<()> {
+    let stage = Delivered::applied().await?;
+    let (workspace, person) = (&stage.workspace, person().await?);
+    let operator = operator(workspace)?;
+    workspace.wait_until_ready(KIND, "corp").await?;
+    expect(&call(&person, workspace, "status")?, 0, &["✓ LdapConfig/corp  Ready"])?;
+    drop(operator);
+    let target: Api<Deployment> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    target.delete("wandb", &DeleteParams::default()).await?;
+    let gone =
+        ["! LdapConfig/corp  was Ready", "The status says Ready, but Deployment/wandb does not exist."];
+    expect(&call(&person, workspace, "status")?, 1, &gone)?;
+    expect(&call(&person, workspace, "status ldap/corp")?, 1, &gone)?;
+    let report = call(&person, workspace, "status -o json")?.json()?;
+    assert_eq!(
+        (&report["verdict"], &report["resources"][0]["standing"]),
+        (&json!("Failed"), &json!("Outdated"))
+    );
+    let secrets: Api<Secret> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    secrets.delete("ldap-bind", &DeleteParams::default()).await?;
+    expect(
+        &call(&person, workspace, "status")?,
+        1,
+        &["the Secret \"ldap-bind\", which it speaks of, does not"],
+    )?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_set_of_signs_is_that_of_the_locale() -> Result<()> {
     let workspace = workspace().await?;
     workspace.apply(&ldap_config("ldaps://127.0.0.1:1", "")).await?;
@@ -188,7 +219,7 @@ async fn who_may_read_the_resources_alone_gets_the_tree() -> Result<()> {
         "✓ LdapConfig/corp  Ready",
         "Secret corp-ldap, revision 1",
         &format!(
-            "Left out, since you have no right to list them in the namespace {}: Deployments, Secrets, pods.",
+            "Left out, since you have no right to list them in the namespace {}: ConfigMaps, Deployments, Secrets, pods.",
             workspace.namespace()
         ),
     ];
@@ -281,6 +312,7 @@ async fn a_recheck_is_waited_for() -> Result<()> {
     // Without waiting, it says where the result will be.
     let asked = call(&person, workspace, "recheck ldap/corp")?;
     expect(&asked, 0, &["ldap/corp is asked for a check; status ldap/corp -n "])?;
+    ensure!(!asked.stdout.contains("--context"), "{asked}");
     workspace.wait_until_ready(KIND, "corp").await?;
 
     workspace.patch(KIND, "corp", &json!({"spec": {"suspend": true}})).await?;

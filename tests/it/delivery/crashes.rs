@@ -58,7 +58,7 @@ pub(super) enum Workload {
 }
 
 impl Workload {
-    /// A namespace with the workload in it, and whoever looks after that.
+    /// A namespace with the workload in it, and whoever manages that.
     async fn stage(self) -> Result<(Stage, ApiProxy, Option<WandbOperator>)> {
         let sample = match self {
             Self::Deployment => WandbWorkload::deployment("wandb"),

@@ -39,7 +39,7 @@ use crate::world::{certificate, directory, ldap_config, oidc_provider, operator,
 
 const TARGET: &str = "target: {weightsAndBiases: {name: wandb}}";
 
-/// A namespace with a `WeightsAndBiases` named `wandb`, the stand-in that looks after it, played pods, and
+/// A namespace with a `WeightsAndBiases` named `wandb`, the stand-in that manages it, played pods, and
 /// this operator.
 struct Scene {
     certificate: Certificate,

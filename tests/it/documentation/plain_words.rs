@@ -65,6 +65,33 @@ fn what_people_read_is_in_ordinary_words() -> Result<()> {
 }
 
 #[test]
+fn pages_and_samples_say_manage_or_watch() -> Result<()> {
+    let mut files = vec!["README.md".into()];
+    for (folder, extension) in [
+        ("docs", "md"),
+        ("deploy", "yaml"),
+        ("gitops", "yaml"),
+        ("charts/wandb-auth-operator/templates", "yaml"),
+        ("charts/wandb-auth-operator/templates", "tpl"),
+    ] {
+        add_files(Path::new(folder), extension, &mut files)?;
+    }
+    ensure!(files.len() > 50, "{} files are not all", files.len());
+    for file in files {
+        let text = fs::read_to_string(Path::new(ROOT).join(&file))?;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        for phrase in ["look after", "looks after", "looked after"] {
+            ensure!(
+                !text.contains(phrase),
+                "\"{phrase}\" in {}: rather \"manage\" or \"watch\"",
+                file.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_phrase_is_found_over_the_end_of_a_line() {
     assert_eq!(phrases_in("If that does\n    not pass, wait.").count(), 1);
     assert_eq!(phrases_in("If this goes on, wait.").count(), 0);

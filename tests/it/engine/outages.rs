@@ -105,6 +105,34 @@ async fn a_watch_of_a_version_that_is_gone_lists_anew() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_api_server_that_forgets_every_version_is_told_once() -> Result<()> {
+    let Scene { directory, workspace, proxy } = Scene::open().await?;
+    let refused = Arc::new(AtomicUsize::new(0));
+    let counted = refused.clone();
+    proxy.fail(move |_, path| {
+        let is_meant = path.contains("/ldapconfigs?") && path.contains("watch=true");
+        counted.fetch_add(usize::from(is_meant), Ordering::SeqCst);
+        is_meant.then_some(Fault::Refuse(410))
+    });
+    let operator = operator_behind(&workspace, &proxy)?;
+    wait_until(PATIENCE, "watches to be refused", || Ok(refused.load(Ordering::SeqCst) >= 6))?;
+    let words = "is too old (410)";
+    let told =
+        |log: &str| log.lines().filter(|line| line.contains("\"WARN\"") && line.contains(words)).count();
+    let log = operator.log().read()?;
+    assert_eq!(told(&log), 1, "it is told once, although the lists between succeed:\n{log}");
+    // What is listed is worked on all the same.
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    proxy.heal();
+    eventually("a change to be seen by a watch", || async {
+        workspace.recheck("LdapConfig", "corp", &format!("{:?}", Instant::now())).await?;
+        Ok(operator.log().contains("this is over: The API server says again and again")?.then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
 async fn who_waited_for_one_whose_deletion_was_missed_is_woken() -> Result<()> {
     let Scene { workspace, proxy, .. } = Scene::open().await?;
     let _operator = operator_behind(&workspace, &proxy)?;

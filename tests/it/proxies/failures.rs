@@ -60,6 +60,52 @@ fn what_proxies_answer_is_told_in_plain_words() -> Result<()> {
 }
 
 #[test]
+fn without_tls_the_proxys_own_answers_are_told_apart_from_the_servers() -> Result<()> {
+    const SQUID: &str =
+        "Server: squid/5.7\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\nVia: 1.1 proxy (squid/5.7)\r\n";
+    const UNKNOWN: &str = "Proxy-Status: proxy.corp.test; error=dns_error\r\n";
+    let certificate = crate::world::certificate()?;
+    let server =
+        HttpServer::plain(|_| Response::json_status(403, &serde_json::json!({"error": "access_denied"})))?;
+    for (what, manner, reason, words) in [
+        ("the server refuses", Manner::Forwards, "", "status 403"),
+        ("Squid refuses", Manner::Answers(403, SQUID), "ProxyRefused", "does not connect to login.corp.test"),
+        (
+            "a name that the proxy does not know",
+            Manner::Answers(502, UNKNOWN),
+            "ServerUnavailable",
+            "does not get a connection",
+        ),
+        (
+            "somebody refuses",
+            Manner::Answers(403, ""),
+            "ProxyRefused",
+            " or login.corp.test refuses the request (status 403)",
+        ),
+        (
+            "somebody is away",
+            Manner::Answers(504, ""),
+            "ServerUnavailable",
+            " or login.corp.test answers with the status 504",
+        ),
+        ("credentials", Manner::Answers(407, ""), "ProxyRefused", "wants credentials (status 407)"),
+    ] {
+        let proxy =
+            ForwardProxy::builder().server("login.corp.test:80", server.address()).manner(manner).start()?;
+        let files = directory(&format!("http://{LOGIN}"), &certificate, "insecurePlaintext: true")?
+            .variable("HTTP_PROXY", proxy.url());
+        let report = check(&files, "")?;
+        let found = finding(&report, "Discovery").with_context(|| format!("{report:#}"))?;
+        let message = found["message"].as_str().unwrap_or_default();
+        ensure!(message.contains(words), "{what}: {found}");
+        let is_the_proxys = !reason.is_empty();
+        assert_eq!(message.contains("The proxy"), is_the_proxys, "{what}: {found}");
+        ensure!(!is_the_proxys || found["reason"] == reason, "{what}: {found}");
+    }
+    Ok(())
+}
+
+#[test]
 fn proxies_that_are_not_reached_or_not_trusted_are_told_in_plain_words() -> Result<()> {
     let server = HttpServer::plain(|_| Response::status(200, ""))?;
     let own = CertificateAuthority::new("authority of the proxy")?;

@@ -78,7 +78,15 @@ async fn a_target_that_takes_another_way_is_a_warning() -> Result<()> {
         "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}},
     }]);
     set(&workspace, &unread).await?;
-    told(&workspace, "Passed", "which was not read").await?;
+    told(&workspace, "Passed", "may have HTTPS_PROXY from elsewhere").await?;
+    // What a ConfigMap adds may except the provider.
+    let api: Api<Deployment> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    let variables = json!([{"name": "HTTPS_PROXY", "value": proxy.url(), "valueFrom": null}, {"name": "NO_PROXY", "$patch": "delete"}]);
+    let container =
+        json!({"name": "wandb", "env": variables, "envFrom": [{"configMapRef": {"name": "proxies"}}]});
+    let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    api.patch("wandb", &PatchParams::default(), &Patch::Strategic(&patch)).await?;
+    told(&workspace, "Passed", "may have NO_PROXY from elsewhere").await?;
     Ok(())
 }
 

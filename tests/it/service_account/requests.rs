@@ -92,6 +92,36 @@ async fn a_leaked_key_is_replaced_and_then_revoked_by_one_command() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_comes_back_with_a_reverted_commit_does_nothing() -> Result<()> {
+    let robot = resting().await?;
+    robot.ask(&[(ROTATE, "one")]).await?;
+    let second = robot.wait_for_rotation(&robot.bootstrap).await?;
+    robot.ask(&[(ROTATE, "two")]).await?;
+    let third = robot.wait_for_rotation(&second.secret).await?;
+    robot.workspace.wait_for(KIND, "ci", |status| status["lastHandledRotate"] == "two").await?;
+
+    let is_told = |status: &serde_json::Value| {
+        finding(status, "KeyRotation").is_ok_and(|finding| {
+            finding["message"].as_str().is_some_and(|it| it.contains("acted on before and came back"))
+        })
+    };
+    robot.ask(&[(ROTATE, "one")]).await?;
+    robot.workspace.wait_for(KIND, "ci", is_told).await?;
+    // The next process does not act on it either.
+    let Robot { server, workspace, operator: first, bootstrap } = robot;
+    drop(first);
+    let robot = Robot { operator: operator(&workspace)?, server, workspace, bootstrap };
+    robot.workspace.recheck(KIND, "ci", "look").await?;
+    let status =
+        robot.workspace.wait_for(KIND, "ci", |status| status["lastHandledRecheck"] == "look").await?;
+    ensure!(is_told(&status), "{status}");
+    ensure!(robot.published().await? == third.secret && robot.server.requests("generateApiKey") == 2);
+    robot.ask(&[(ROTATE, "three")]).await?;
+    robot.wait_for_rotation(&third.secret).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_while_no_operator_runs_is_done_by_the_next_one() -> Result<()> {
     let Robot { server, workspace, operator: first, bootstrap } = resting().await?;
     drop(first);

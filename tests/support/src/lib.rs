@@ -8,7 +8,7 @@
 //! client that it is checked with.
 //! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
-//! process that looks after it; in it [`pods`] play what the kubelet would do with the pods,
+//! process that watches it; in it [`pods`] play what the kubelet would do with the pods,
 //! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
 //! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`Helm`] installs the chart,
 //! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those

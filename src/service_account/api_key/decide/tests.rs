@@ -1,6 +1,9 @@
 //! Tests with tables of single decisions, and with random histories of an account in which runs crash anywhere.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use proptest::prelude::*;
 
@@ -27,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const NOTHING: KeyRequests = KeyRequests { rotate: None, revoke_previous: None };
 
+static NOTHING_HANDLED: LazyLock<HandledRequests> = LazyLock::new(HandledRequests::default);
+
 fn circumstances(rotation: Option<Rotation>, now: i64) -> Circumstances<'static> {
     let overlap = ROTATION.overlap;
     let (published, now) = (&[], at(now));
@@ -37,11 +42,15 @@ fn circumstances(rotation: Option<Rotation>, now: i64) -> Circumstances<'static>
         published,
         overlapping: &[],
         asked: &NOTHING,
-        acknowledged: &NOTHING,
+        acknowledged: &NOTHING_HANDLED,
         now,
         earliest: now,
         latest: now,
     }
+}
+
+fn all_handled(requests: &KeyRequests) -> HandledRequests {
+    HandledRequests::default().with(requests.clone())
 }
 
 fn rotating(now: i64) -> Circumstances<'static> {
@@ -58,7 +67,7 @@ fn record(key_id: Option<&str>, previous: Option<(&str, i64)>) -> Record {
             .into_iter()
             .collect(),
         leftover: None,
-        handled: Some(NOTHING),
+        handled: Some(HandledRequests::default()),
     }
 }
 
@@ -249,7 +258,7 @@ fn a_person_asks_for_a_key_or_for_the_end_of_the_overlap() {
             let current = Current { key: key("new"), record: record.clone() };
             assert_eq!(decide(circumstances, &current, keys), expected, "{asked:?} {record:?}");
             // Each value acts once.
-            let handled = Record { handled: Some(asked.clone()), ..record.clone() };
+            let handled = Record { handled: Some(all_handled(&asked)), ..record.clone() };
             let current = Current { key: key("new"), record: handled };
             assert_eq!(decide(circumstances, &current, keys), RotationStep::Rest, "{asked:?} {record:?}");
         }
@@ -265,20 +274,39 @@ fn a_replaced_key_keeps_its_overlap_when_another_one_is_asked_for() {
     let next = successor_record(circumstances, ROTATION.overlap, &current, &keys, ("next".to_owned(), 2));
     let until = |id: &str, second| Previous { key_id: id.to_owned(), until: Time(at(second)) };
     assert_eq!(next.previous, [until("old", 1030), until("new", 1040)]);
-    assert_eq!(next.handled, Some(KeyRequests { rotate: Some("1".to_owned()), revoke_previous: None }));
+    let rotated = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: None };
+    assert_eq!(next.handled, Some(all_handled(&rotated)));
     // With the new key in the Secret, both are revoked, and then the request is handled.
     let all = [&keys[..], &[listed("next", KeyOrigin::Ourselves)]].concat();
     let current = Current { key: key("next"), record: next };
     assert!(circumstances.ends_overlap(&current.record), "it does not wait for the overlap");
     assert_eq!(decide(circumstances, &current, &all), RotationStep::Revoke { key_id: "old".to_owned() });
     assert_eq!(decide(circumstances, &current, &all[1..]), RotationStep::Revoke { key_id: "new".to_owned() });
-    assert_eq!(prune(circumstances, &current, &all[1..]).handled.unwrap().revoke_previous, None);
-    assert_eq!(prune(circumstances, &current, &all[2..]).handled, Some(asked.clone()));
+    assert_eq!(prune(circumstances, &current, &all[1..]).handled.unwrap().revoke_previous.last, None);
+    assert_eq!(prune(circumstances, &current, &all[2..]).handled, Some(all_handled(&asked)));
     // A copied key that nobody can tell from others is still valid.
     let doubtful = Record { leftover: Some(Leftover::Bootstrap), ..current.record.clone() };
     let doubtful = Current { record: doubtful, ..current };
     let keys = [&all[2..], &[listed("copied", KeyOrigin::Others)]].concat();
-    assert_eq!(prune(circumstances, &doubtful, &keys).handled.unwrap().revoke_previous, None);
+    assert_eq!(prune(circumstances, &doubtful, &keys).handled.unwrap().revoke_previous.last, None);
+}
+
+#[test]
+fn a_reverted_commit_replaces_no_key() {
+    let keys = [listed("new", KeyOrigin::Ourselves)];
+    let ask = |value: &str| KeyRequests { rotate: Some(value.to_owned()), revoke_previous: None };
+    let mut current = Current { key: key("new"), record: record(Some("new"), None) };
+    for (value, acts) in [("1", true), ("2", true), ("1", false), ("2", false), ("3", true), ("1", false)] {
+        let asked = ask(value);
+        let circumstances = Circumstances { asked: &asked, ..circumstances(None, 1010) };
+        let is_generated = matches!(decide(circumstances, &current, &keys), RotationStep::Generate { .. });
+        assert_eq!(is_generated, acts, "{value}");
+        if is_generated {
+            let number = ("next".to_owned(), 2);
+            let next = successor_record(circumstances, ROTATION.overlap, &current, &keys, number);
+            current.record.handled = next.handled;
+        }
+    }
 }
 
 #[test]
@@ -308,18 +336,20 @@ fn what_was_asked_before_any_run_knew_of_requests_is_not_done() {
     let current = Current { key: key("new"), record };
     assert_eq!(decide(circumstances, &current, &keys), RotationStep::Rest);
     let record = extend_overlaps(circumstances, &current, &keys);
-    assert_eq!(record.handled, Some(asked.clone()), "from now on, another value is news");
+    assert_eq!(record.handled, Some(all_handled(&asked)), "from now on, another value is news");
     assert_eq!(decide(circumstances, &Current { record, ..current }, &keys), RotationStep::Rest);
 }
 
 #[test]
 fn a_restored_secret_does_not_open_a_request_again() {
     let asked = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: Some("1".to_owned()) };
-    let circumstances = Circumstances { asked: &asked, acknowledged: &asked, ..circumstances(None, 1010) };
+    let acknowledged = all_handled(&asked);
+    let circumstances =
+        Circumstances { asked: &asked, acknowledged: &acknowledged, ..circumstances(None, 1010) };
     let keys = [listed("old", KeyOrigin::Others)];
     let current = Current { key: key("old"), record: record(None, None) };
     let known = extend_overlaps(circumstances, &current, &keys);
-    assert_eq!(known.handled, Some(asked.clone()));
+    assert_eq!(known.handled, Some(acknowledged.clone()));
     assert_eq!(decide(circumstances, &Current { record: known, ..current }, &keys), RotationStep::Rest);
 }
 
@@ -345,7 +375,9 @@ struct World {
     /// What somebody asks for.
     asked: KeyRequests,
     /// What the status says was handled.
-    acknowledged: KeyRequests,
+    acknowledged: HandledRequests,
+    /// The values for which a key was published.
+    answered: HashSet<String>,
     /// Until when each published key must stay valid.
     promised: HashMap<String, i64>,
     generated: u32,
@@ -365,7 +397,8 @@ impl World {
             status: None,
             overlapping: Vec::new(),
             asked: NOTHING,
-            acknowledged: NOTHING,
+            acknowledged: HandledRequests::default(),
+            answered: HashSet::new(),
             promised: HashMap::new(),
             generated: 0,
             now: 0,
@@ -389,8 +422,8 @@ impl World {
     fn write_status(&mut self) {
         self.status = Some(self.secret.0.clone());
         self.overlapping.clone_from(&self.secret.1.previous);
-        self.acknowledged =
-            self.asked.among(&self.acknowledged).or(&self.secret.1.handled.clone().unwrap_or_default());
+        let handled = self.secret.1.handled.clone().unwrap_or_default();
+        self.acknowledged = handled.and(&self.acknowledged, &self.asked);
     }
 
     /// Somebody restores earlier contents of the Secret whose key still works.
@@ -455,6 +488,9 @@ impl World {
                     assert!(self.keys.len() <= most, "{} keys", self.keys.len());
                     // Publishing is the second of two effects, and the process may have been killed before it.
                     if effects.is_multiple_of(2) {
+                        if let Some(value) = circumstances.open(&current.record).rotate {
+                            assert!(self.answered.insert(value), "each value acts once");
+                        }
                         self.write(new, record);
                         self.write_status();
                     }
@@ -483,18 +519,22 @@ proptest! {
                 0i64..120,
                 0usize..7,
                 prop::option::weighted(0.2, 0usize..9),
-                prop::option::weighted(0.2, (any::<bool>(), any::<bool>())),
+                prop::option::weighted(0.2, (0usize..12, any::<bool>(), any::<bool>())),
             ),
             1..60,
         )
     ) {
         let mut world = World::new();
-        for (number, (pause, effects, backup, request)) in runs.into_iter().enumerate() {
+        for (pause, effects, backup, request) in runs {
             world.now += pause;
-            let value = |is_asked: bool| is_asked.then(|| number.to_string());
-            if let Some((rotate, revoke)) = request {
-                let asked = KeyRequests { rotate: value(rotate), revoke_previous: value(revoke) };
-                world.asked = asked.or(&world.asked);
+            if let Some((value, rotate, revoke)) = request {
+                // Some values come back, as when somebody reverts a commit.
+                if rotate {
+                    world.asked.rotate = Some(usize::to_string(&value));
+                }
+                if revoke {
+                    world.asked.revoke_previous = Some(usize::to_string(&value));
+                }
             }
             if let Some(choice) = backup {
                 world.restore(choice);

@@ -65,7 +65,7 @@ fn is_root_of_the_machine() -> bool {
 pub fn run(environment: &[(&str, &OsStr)]) -> Result<ExitCode> {
     cgroups::remove_abandoned(PREFIX);
     let name = format!("{PREFIX}{}", std::process::id());
-    // A shell as the first process looks after orphans. Its end, and so everybody's, is tied to this process.
+    // A shell as the first process reaps orphans. Its end, and so everybody's, is tied to this process.
     let status = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "unshare"])
         .args(NAMESPACES)

@@ -28,7 +28,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How soon something is tried again that may succeed by itself.
 const RETRY: Duration = Duration::from_millis(100);
-/// How often a process is looked after.
+/// How often it is looked whether a process runs.
 const LOOK: Duration = Duration::from_millis(20);
 /// Of a container that is killed.
 const KILLED: i32 = 137;

@@ -50,7 +50,7 @@ impl ChildProcess {
 
     /// How it ended, if it has.
     pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().with_context(|| format!("cannot look after {}", self.name))
+        self.child.try_wait().with_context(|| format!("cannot see whether {} runs", self.name))
     }
 
     /// Waits until `ready` is true; an end of the process or the deadline is an error with its log.

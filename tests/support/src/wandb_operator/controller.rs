@@ -23,7 +23,7 @@ pub(super) trait Renderer: Send + 'static {
     /// Whether it comes back to a resource because of its Deployments, and not only when its spec changes.
     const WATCHES_DEPLOYMENTS: bool;
 
-    /// What is to be done before it looks after anything.
+    /// What is to be done before it manages anything.
     fn prepare(
         &self,
         _client: &Client,
@@ -61,7 +61,7 @@ pub(super) enum Outcome {
     Invalid,
 }
 
-/// Looks after the resources of the config's namespace.
+/// Manages the resources of the config's namespace.
 pub(super) async fn run<R: Renderer>(config: Config, renderer: R) {
     let namespace = config.default_namespace.clone();
     let client = match Client::try_from(config) {

@@ -45,7 +45,7 @@ use crate::{
 /// The variable that names the directory with the definitions of W&B's own operator.
 pub(crate) const DEFINITIONS: &str = "WANDB_OPERATOR_V2_DEFINITIONS";
 
-/// Looks after the `WeightsAndBiases` resources of one namespace until it is dropped.
+/// Manages the `WeightsAndBiases` resources of one namespace until it is dropped.
 #[derive(Debug)]
 pub struct WandbOperator {
     _running: Running,

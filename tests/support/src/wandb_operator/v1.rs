@@ -47,7 +47,7 @@ pub(super) struct Channel {
     pub(super) release: &'static str,
 }
 
-/// Looks after the resources of the config's namespace.
+/// Manages the resources of the config's namespace.
 pub(super) async fn run(config: Config, channel: Channel) {
     let namespace = config.default_namespace.clone();
     let client = match Client::try_from(config) {
