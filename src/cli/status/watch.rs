@@ -9,7 +9,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::{Event, Pod},
+        core::v1::{Event, Pod, Secret},
     },
 };
 use kube::{
@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     StatusOutput, StatusView,
-    collect::{EventScope, StatusScope, collect},
+    collect::{StatusScope, collect},
     report::StatusReport,
     terminal_layout,
 };
@@ -71,32 +71,40 @@ pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &StatusVie
             }
             Err(error) => return Err(error),
         }
-        let _ = tokio::time::timeout(TICK, changes.next()).await;
-        tokio::time::sleep(SETTLING).await;
-        while let Some(Some(())) = changes.next().now_or_never() {}
+        next_look(&mut changes).await;
     }
 }
 
+/// Waits until there may be something new to see.
+pub(super) async fn next_look(changes: &mut BoxStream<'static, ()>) {
+    let _ = tokio::time::timeout(TICK, changes.next()).await;
+    tokio::time::sleep(SETTLING).await;
+    while let Some(Some(())) = changes.next().now_or_never() {}
+}
+
 /// Something for each change of what the status is made of, by metadata alone. What may not be watched changes silently.
-fn changes(client: &Client, scope: &StatusScope) -> BoxStream<'static, ()> {
+pub(super) fn changes(client: &Client, scope: &StatusScope) -> BoxStream<'static, ()> {
     let mut all: Vec<BoxStream<'static, ()>> = KnownKind::all()
         .into_iter()
         .map(|kind| {
-            of(match &scope.namespace {
+            let api = match &scope.namespace {
                 Some(namespace) => Api::<PartialObjectMeta<DynamicObject>>::namespaced_with(
                     client.clone(),
                     namespace,
                     &kind.resource,
                 ),
                 None => Api::all_with(client.clone(), &kind.resource),
-            })
+            };
+            of(api, Config::default())
         })
         .collect();
     all.push(of_kind::<PartialObjectMeta<Pod>>(client, scope));
+    all.push(of_kind::<PartialObjectMeta<Secret>>(client, scope));
     all.push(of_kind::<PartialObjectMeta<Deployment>>(client, scope));
     all.push(of_kind::<PartialObjectMeta<StatefulSet>>(client, scope));
-    if scope.events != EventScope::Nothing {
-        all.push(of_kind::<PartialObjectMeta<Event>>(client, scope));
+    if let Some(fields) = scope.events.fields() {
+        let of_these = Config::default().fields(&fields);
+        all.push(of(in_scope::<PartialObjectMeta<Event>>(client, scope), of_these));
     }
     stream::select_all(all).chain(stream::pending()).boxed()
 }
@@ -110,18 +118,25 @@ where
         + Send
         + 'static,
 {
-    of::<K>(match &scope.namespace {
+    of(in_scope::<K>(client, scope), Config::default())
+}
+
+fn in_scope<K>(client: &Client, scope: &StatusScope) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match &scope.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
-    })
+    }
 }
 
 /// The changes of these objects.
-fn of<K>(api: Api<K>) -> BoxStream<'static, ()>
+fn of<K>(api: Api<K>, which: Config) -> BoxStream<'static, ()>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let events = watcher(api, Config::default()).default_backoff();
+    let events = watcher(api, which).default_backoff();
     events.filter_map(|event| std::future::ready(event.ok().map(|_| ()))).boxed()
 }
 
