@@ -1,6 +1,7 @@
 //! Trees for people: branches below a title, with signs, and lines that end before the edge of the terminal.
 
 use anstyle::Style;
+use serde::Serialize;
 
 use super::{
     check::ResourceFindings,
@@ -29,7 +30,8 @@ pub(super) struct Layout {
 }
 
 /// How the thing is that a branch speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) enum Mark {
     /// As it should be.
     Good,

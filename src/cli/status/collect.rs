@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::observed::{Gap, GapCause, ObservedCluster, ObservedResource, Surroundings};
 use crate::{
+    api::{GROUP, VERSION},
     cli::kinds::{KnownKind, NamedResource},
     error::{Error, in_words},
     workloads::{Target, stored_resource},
@@ -43,8 +44,23 @@ pub(in crate::cli) struct StatusScope {
 pub(in crate::cli) enum EventScope {
     /// Of nothing.
     Nothing,
+    /// Of every resource of this API.
+    Everything,
     /// Of the resource of this kind and name.
     Resource { kind: String, name: String },
+}
+
+impl EventScope {
+    /// The field selector of the events; nothing where none are wanted.
+    pub(super) fn fields(&self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Everything => Some(format!("involvedObject.apiVersion={GROUP}/{VERSION}")),
+            Self::Resource { kind, name } => {
+                Some(format!("involvedObject.kind={kind},involvedObject.name={name}"))
+            }
+        }
+    }
 }
 
 impl StatusScope {
@@ -133,8 +149,7 @@ async fn around(client: &Client, namespace: String, needs: Needs) -> (String, Su
         let config_maps = within(api.list_metadata(&ListParams::default())).await;
         found.config_maps = look.noted("ConfigMaps", config_maps);
     }
-    if let EventScope::Resource { kind, name } = &needs.events {
-        let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
+    if let Some(fields) = needs.events.fields() {
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
         let events = within(api.list(&ListParams::default().fields(&fields))).await;
         found.events = look.noted("events", events);

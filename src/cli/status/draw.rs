@@ -86,7 +86,12 @@ fn of_resource(resource: &ResourceReport, now: Timestamp) -> Branch {
 pub(super) fn heading(resource: &ResourceReport) -> Branch {
     let mark = mark(resource);
     let title = styled(TITLE, format!("{}/{}", resource.kind, resource.name));
-    let word = match resource.standing {
+    Branch::new(mark, format!("{title}  {}", styled(mark.style(), word(resource))))
+}
+
+/// What a resource comes to, in a few words.
+pub(super) fn word(resource: &ResourceReport) -> String {
+    match resource.standing {
         ResourceStanding::Ready if is_failing(resource) => "Ready, but a check fails".to_owned(),
         ResourceStanding::Ready if resource.warnings > 0 => {
             format!("Ready, {} {}", resource.warnings, plural(resource.warnings, "warning", "warnings"))
@@ -104,11 +109,11 @@ pub(super) fn heading(resource: &ResourceReport) -> Branch {
         ResourceStanding::NotObserved => "not looked at yet".to_owned(),
         ResourceStanding::Outdated => "was Ready".to_owned(),
         ResourceStanding::Unreadable => "cannot be read".to_owned(),
-    };
-    Branch::new(mark, format!("{title}  {}", styled(mark.style(), word)))
+    }
 }
 
-fn mark(resource: &ResourceReport) -> Mark {
+/// How a resource is.
+pub(super) fn mark(resource: &ResourceReport) -> Mark {
     match resource.standing {
         ResourceStanding::Ready if resource.warnings > 0 || is_failing(resource) => Mark::Doubtful,
         ResourceStanding::Ready => Mark::Good,
@@ -257,6 +262,12 @@ pub(super) fn unread(unread: &[UnreadReport]) -> Vec<String> {
 
 /// How many resources are how.
 fn last_line(resources: &[ResourceReport]) -> String {
+    let (mark, text) = summary(resources);
+    format!("{}\n", styled(mark.style(), text))
+}
+
+/// The mark of the worst resource, and how many are how.
+pub(super) fn summary(resources: &[ResourceReport]) -> (Mark, String) {
     let count =
         |is_meant: &dyn Fn(&ResourceReport) -> bool| resources.iter().filter(|each| is_meant(each)).count();
     let of = |standing: ResourceStanding| count(&|each| each.standing == standing);
@@ -274,8 +285,7 @@ fn last_line(resources: &[ResourceReport]) -> String {
             "of them with warnings",
         ),
     ];
-    let worst = resources.iter().map(mark).fold(Mark::Good, worse);
-    format!("{}\n", styled(worst.style(), counted(&all)))
+    (resources.iter().map(mark).fold(Mark::Good, worse), counted(&all))
 }
 
 /// The mark that people must see first.
@@ -284,7 +294,8 @@ fn worse(left: Mark, right: Mark) -> Mark {
     order.into_iter().find(|mark| [left, right].contains(mark)).unwrap_or(left)
 }
 
-fn plural<N: PartialEq + From<u8> + Copy>(
+/// The word for so many.
+pub(super) fn plural<N: PartialEq + From<u8> + Copy>(
     count: N,
     one: &'static str,
     several: &'static str,

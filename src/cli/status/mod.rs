@@ -13,6 +13,7 @@ mod pods;
 mod report;
 mod standing;
 mod watch;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ pub(super) use self::{
     observed::{ObservedSpec, observed_spec},
     report::StatusReport,
 };
-use self::{observed::ObservedCluster, one::details};
+use self::{observed::ObservedCluster, one::details, web::PageArgs};
 use super::{
     CommandVerdict, cluster,
     kinds::NamedResource,
@@ -54,6 +55,9 @@ pub struct StatusArguments {
     /// Show it again whenever something changes, until interrupted; in a pipe, one after the other.
     #[arg(short = 'w', long)]
     watch: bool,
+
+    #[command(flatten)]
+    page: PageArgs,
 
     /// How it is printed.
     #[arg(short = 'o', long, value_enum, default_value_t = StatusOutput::Tree)]
@@ -112,6 +116,10 @@ fn in_shell(word: &str) -> String {
 pub(super) async fn status(arguments: &StatusArguments) -> anyhow::Result<CommandVerdict> {
     let named = arguments.resource.as_deref().map(NamedResource::parse).transpose()?;
     let (client, namespace) = arguments.place.connect().await?;
+    if arguments.page.is_wanted() {
+        let namespace = (!arguments.all_namespaces).then_some(namespace);
+        return web::serve_page(&client, namespace, &arguments.page).await;
+    }
     let scope = match &named {
         Some(named) => StatusScope::of(named, &namespace),
         None => StatusScope {

@@ -40,6 +40,8 @@ pub(in crate::cli) struct ObservedResource {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) generation: Option<i64>,
+    /// Which server the spec is about.
+    pub(super) source: Option<String>,
     /// When its deletion was asked for.
     pub(super) deleted: Option<Timestamp>,
     /// What its deletion waits for.
@@ -85,6 +87,7 @@ impl ObservedResource {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
             generation: object.metadata.generation,
+            source: source(&object.data),
             deleted: object.metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizers: object.finalizers().to_vec(),
             status: Status::deserialize(&raw_status).unwrap_or_default(),
@@ -102,6 +105,21 @@ impl ObservedResource {
     pub(super) fn target(&self) -> Option<&Target> {
         self.spec.as_ref().ok()?.target.as_ref()
     }
+}
+
+/// The address of the directory, the issuer or W&B Server in an object, whatever else is wrong with it.
+fn source(object: &Value) -> Option<String> {
+    let fields = ["/spec/address", "/spec/issuer", "/spec/instance/baseURL"];
+    let address = fields.into_iter().find_map(|field| object.pointer(field)?.as_str())?;
+    Some(without_user(address))
+}
+
+/// The address without a user and a password, which no definition allows there, and which nobody is to see.
+fn without_user(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// What is around the resources of a namespace; nothing stands for what was not read.
@@ -154,5 +172,22 @@ impl ObservedCluster {
             events: None,
         };
         self.surroundings.get(namespace).unwrap_or(&NOTHING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_passwords() {
+        for (address, expected) in [
+            ("ldaps://ldap.example.com:636", "ldaps://ldap.example.com:636"),
+            ("https://user:secret@idp.example.com/realms/a@b", "https://idp.example.com/realms/a@b"),
+            ("https://a@b:secret@idp.example.com", "https://idp.example.com"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(without_user(address), expected);
+        }
     }
 }

@@ -42,6 +42,9 @@ pub(super) struct ResourceReport {
     pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
+    /// The address of the directory, the issuer or W&B Server in the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<String>,
     /// What it comes to, in one word.
     pub(super) standing: ResourceStanding,
     /// The condition that says so; nothing where none does.
@@ -155,6 +158,17 @@ impl StatusReport {
         self.unread.iter().any(|unread| !AROUND.contains(&unread.what.as_str()))
     }
 
+    /// The resources that could not be read for a cause that may pass by itself, such as a lost connection, unlike a
+    /// right that the person lacks.
+    pub(super) fn interruptions(&self) -> Vec<UnreadReport> {
+        let is_lasting = |unread: &UnreadReport| ["Forbidden", "NotFound"].contains(&unread.why.as_str());
+        let interruptions = self
+            .unread
+            .iter()
+            .filter(|unread| !AROUND.contains(&unread.what.as_str()) && !is_lasting(unread));
+        interruptions.cloned().collect()
+    }
+
     /// Whether there is no resource.
     pub(in crate::cli) fn is_empty(&self) -> bool {
         self.resources.is_empty()
@@ -218,6 +232,7 @@ impl ResourceReport {
             kind: resource.kind.clone(),
             namespace: resource.namespace.clone(),
             name: resource.name.clone(),
+            source: resource.source.clone(),
             standing,
             condition,
             reason,

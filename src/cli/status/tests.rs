@@ -10,6 +10,7 @@ use self::phases::{Draft, phases, ready};
 use super::{
     observed::{Gap, GapCause, ObservedCluster, Surroundings},
     report::StatusReport,
+    web::{PicturePlace, StatusPicture},
     *,
 };
 
@@ -395,4 +396,79 @@ fn a_resource_of_the_wandb_operator_is_judged_by_its_pods() {
         let expected = if part.is_empty() { CommandVerdict::Passed } else { CommandVerdict::Failed };
         assert!(verdict == expected && message.contains(part), "{part}: {message}");
     }
+}
+
+/// The picture as the page's script gets it.
+fn picture(observed: &ObservedCluster, place: &PicturePlace) -> Value {
+    serde_json::to_value(StatusPicture::of(&StatusReport::of(observed), place)).unwrap()
+}
+
+/// Each place of the picture in a line, and what stands on the line of time.
+fn pictured(observed: &ObservedCluster) -> String {
+    let picture = picture(observed, &PicturePlace::Namespace("wandb".to_owned()));
+    let mut lines = Vec::new();
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    for group in picture["groups"].as_array().unwrap() {
+        let ways = group["flows"].as_array().unwrap().iter().flat_map(|way| way.as_array().unwrap());
+        for place in ways.chain(group["servers"].as_array().unwrap()).chain(group["pods"].as_array().unwrap())
+        {
+            let [mark, caption, title, state] =
+                ["mark", "caption", "title", "state"].map(|field| word(&place[field]));
+            lines.push(format!("{mark:<8} {caption} {title}: {state}"));
+        }
+    }
+    for entry in picture["timeline"].as_array().unwrap() {
+        let [time, mark, about, title] = ["time", "mark", "about", "title"].map(|field| word(&entry[field]));
+        lines.push(format!("{time} {mark:<8} {about} {title}"));
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn every_phase_is_a_picture() {
+    let all = phases()
+        .into_iter()
+        .map(|(name, draft)| format!("--- {name}\n{}\n", pictured(&observed(&[draft], surroundings()))));
+    insta::assert_snapshot!(all.collect::<String>());
+}
+
+#[test]
+fn the_page_decides_nothing_by_itself() {
+    let mut observed = everything();
+    observed.gaps.push(Gap {
+        what: "events".to_owned(),
+        namespace: Some("research".to_owned()),
+        cause: GapCause::Forbidden,
+    });
+    insta::assert_yaml_snapshot!(picture(&observed, &PicturePlace::Everywhere));
+}
+
+#[test]
+fn an_event_tells_of_its_change_alone() {
+    let event = |seconds: u32, reason: &str| {
+        object(json!({
+            "metadata": {}, "involvedObject": {"kind": "LdapConfig", "name": "corp"},
+            "eventTime": format!("2026-11-24T09:00:{seconds:02}.000000Z"), "type": "Normal", "reason": reason, "message": "Done.",
+        }))
+    };
+    // The conditions are of 09:00:00.
+    let around =
+        Surroundings { events: Some(vec![event(1, "Published"), event(30, "RolledOut")]), ..surroundings() };
+    let picture = picture(&observed(&[ready("corp")], around), &PicturePlace::Namespace("wandb".to_owned()));
+    let titles: Vec<_> =
+        picture["timeline"].as_array().unwrap().iter().map(|entry| &entry["title"]).collect();
+    assert_eq!(titles, ["RolledOut", "Published", "Accepted, ResolvedRefs, Verified, RolledOut"]);
+}
+
+#[test]
+fn of_many_pods_those_that_are_not_ready_are_shown() {
+    let mut around = surroundings();
+    let pods = (0..20).map(|number| {
+        pod(&format!("wandb-{number:02}"), Some(4), if number == 17 { "False" } else { "True" })
+    });
+    around.pods = Some(pods.collect());
+    let picture = picture(&observed(&[ready("corp")], around), &PicturePlace::Namespace("wandb".to_owned()));
+    let group = &picture["groups"][0];
+    assert_eq!(group["pods"][0]["title"], "wandb-17");
+    assert_eq!((group["pods"].as_array().unwrap().len(), &group["morePods"]), (6, &json!(14)));
 }

@@ -9,7 +9,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::{Event, Pod},
+        core::v1::{Event, Pod, Secret},
     },
 };
 use kube::{
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::{
     StatusOutput, StatusView,
-    collect::{EventScope, StatusScope, collect},
+    collect::{StatusScope, collect},
     report::StatusReport,
     terminal_layout,
 };
@@ -51,7 +51,7 @@ pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &StatusVie
     loop {
         let begun = Instant::now();
         let observed = collect(client, scope).await;
-        let rested = Instant::now() + rest(begun.elapsed());
+        let rested = rested(begun);
         match view.report(&observed, scope) {
             Ok(report) => {
                 is_told = false;
@@ -77,11 +77,21 @@ pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &StatusVie
             }
             Err(error) => return Err(error),
         }
-        let _ = tokio::time::timeout(TICK, changes.next()).await;
-        tokio::time::sleep(SETTLING).await;
-        tokio::time::sleep_until(rested).await;
-        while let Some(Some(())) = changes.next().now_or_never() {}
+        next_look(&mut changes, rested).await;
     }
+}
+
+/// Waits until there may be something new to see, and the API server has rested since the last look.
+pub(super) async fn next_look(changes: &mut BoxStream<'static, ()>, rested: Instant) {
+    let _ = tokio::time::timeout(TICK, changes.next()).await;
+    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep_until(rested).await;
+    while let Some(Some(())) = changes.next().now_or_never() {}
+}
+
+/// When the API server has rested from a look that began then and is over now.
+pub(super) fn rested(begun: Instant) -> Instant {
+    Instant::now() + rest(begun.elapsed())
 }
 
 /// How long nothing is asked after a look that took this long: at least half of the time, in a large cluster as well.
@@ -90,25 +100,28 @@ fn rest(look: Duration) -> Duration {
 }
 
 /// Something for each change of what the status is made of, by metadata alone. What may not be watched changes silently.
-fn changes(client: &Client, scope: &StatusScope) -> BoxStream<'static, ()> {
+pub(super) fn changes(client: &Client, scope: &StatusScope) -> BoxStream<'static, ()> {
     let mut all: Vec<BoxStream<'static, ()>> = KnownKind::all()
         .into_iter()
         .map(|kind| {
-            of(match &scope.namespace {
+            let api = match &scope.namespace {
                 Some(namespace) => Api::<PartialObjectMeta<DynamicObject>>::namespaced_with(
                     client.clone(),
                     namespace,
                     &kind.resource,
                 ),
                 None => Api::all_with(client.clone(), &kind.resource),
-            })
+            };
+            of(api, Config::default())
         })
         .collect();
     all.push(of_kind::<PartialObjectMeta<Pod>>(client, scope));
+    all.push(of_kind::<PartialObjectMeta<Secret>>(client, scope));
     all.push(of_kind::<PartialObjectMeta<Deployment>>(client, scope));
     all.push(of_kind::<PartialObjectMeta<StatefulSet>>(client, scope));
-    if scope.events != EventScope::Nothing {
-        all.push(of_kind::<PartialObjectMeta<Event>>(client, scope));
+    if let Some(fields) = scope.events.fields() {
+        let of_these = Config::default().fields(&fields);
+        all.push(of(in_scope::<PartialObjectMeta<Event>>(client, scope), of_these));
     }
     stream::select_all(all).chain(stream::pending()).boxed()
 }
@@ -122,18 +135,25 @@ where
         + Send
         + 'static,
 {
-    of::<K>(match &scope.namespace {
+    of(in_scope::<K>(client, scope), Config::default())
+}
+
+fn in_scope<K>(client: &Client, scope: &StatusScope) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match &scope.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
-    })
+    }
 }
 
 /// The changes of these objects.
-fn of<K>(api: Api<K>) -> BoxStream<'static, ()>
+fn of<K>(api: Api<K>, which: Config) -> BoxStream<'static, ()>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let events = watcher(api, Config::default()).default_backoff();
+    let events = watcher(api, which).default_backoff();
     events.filter_map(|event| std::future::ready(event.ok().map(|_| ()))).boxed()
 }
 

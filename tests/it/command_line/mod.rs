@@ -15,3 +15,4 @@ mod status;
 mod terminal;
 mod values;
 pub mod verdicts;
+mod web;

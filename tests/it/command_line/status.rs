@@ -47,14 +47,14 @@ fn expect(printed: &Printed, code: i32, parts: &[&str]) -> Result<()> {
 }
 
 /// A namespace with a server, and an `LdapConfig` that is delivered to it; without an operator.
-struct Delivered {
+pub(super) struct Delivered {
     directory: Slapd,
-    workspace: Workspace,
+    pub(super) workspace: Workspace,
     _player: PodPlayer,
 }
 
 impl Delivered {
-    async fn applied() -> Result<Self> {
+    pub(super) async fn applied() -> Result<Self> {
         let certificate = certificate()?;
         let directory = directory(&certificate)?;
         let workspace = workspace().await?;
@@ -187,7 +187,7 @@ async fn nothing_to_show_is_said() -> Result<()> {
 }
 
 /// The kubeconfig of somebody with the rights of this Role alone.
-async fn limited(workspace: &Workspace, rules: Value) -> Result<NamedTempFile> {
+pub(super) async fn limited(workspace: &Workspace, rules: Value) -> Result<NamedTempFile> {
     let (api, name) = ("rbac.authorization.k8s.io", format!("viewer-{}", workspace.namespace()));
     let role = json!({"apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": {"name": "viewer"}, "rules": rules});
     workspace.apply(&role.to_string()).await?;

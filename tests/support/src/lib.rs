@@ -14,13 +14,14 @@
 //! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those
 //! with which W&B Server, a Go program, reads certificates, documents and tokens, and kubectl manifests. A [`fleet`] is
 //! many resources of all kinds at once, and the story of what they go through. A [`NameServer`] answers for names of a
-//! cluster. A [`ForwardProxy`] stands between clients and servers that only it can name. An [`OciRegistry`] keeps images and charts. A [`Node`] runs real pods, in a machine of its own.
+//! cluster. A [`ForwardProxy`] stands between clients and servers that only it can name. An [`OciRegistry`] keeps images and charts. A [`Node`] runs real pods, in a machine of its own. A [`Browser`] shows pages as a person sees them.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
 
 mod background;
 mod ber;
+pub mod browser;
 pub mod certificate_draft;
 mod certificates;
 mod control_plane;
@@ -53,6 +54,7 @@ mod wandb_operator;
 pub mod wandb_server;
 mod workspace;
 
+pub use browser::Browser;
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
 pub use control_plane::{
     API_AUDIENCE, ApiProxy, AuditEvent, ControlPlane, Fault, Mutation, REFUSED, Refusal, User,

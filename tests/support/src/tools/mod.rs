@@ -3,6 +3,7 @@
 //! They live in `$WANDB_AUTH_TOOLS`, or else in the user's cache directory; a test that needs one
 //! for the first time waits for it, and an error says what the machine lacks.
 
+mod browser;
 pub(crate) mod cache;
 mod crane;
 mod debian;
@@ -20,6 +21,7 @@ mod slapd;
 mod stand_in_server;
 mod wandb_client;
 
+pub(crate) use browser::browser;
 pub use crane::crane;
 pub(crate) use directory_389::{Installation389, directory_389};
 pub(crate) use gitops::gitops;
@@ -50,6 +52,7 @@ pub fn build_all() -> Result<()> {
     crane()?;
     gitops()?;
     node()?;
+    browser()?;
     Ok(())
 }
 
