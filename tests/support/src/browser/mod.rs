@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use driver::DriverSession;
 
 use crate::free_port;
-use crate::process::{ChildProcess, wait_until};
+use crate::process::{ChildProcess, KillSwitch, wait_until};
 use crate::run_directory::RunDirectory;
 use crate::tools;
 
@@ -145,6 +145,11 @@ impl Browser {
         Self::builder().start()
     }
 
+    /// What ends it as a crash does, without asking it to.
+    pub fn kill_switch(&self) -> Result<KillSwitch> {
+        self.driver.kill_switch()
+    }
+
     /// Goes to this address and waits until the page is loaded.
     pub fn open(&self, url: &str) -> Result<()> {
         self.session.post("/url", &json!({ "url": url })).map(drop)
@@ -234,6 +239,7 @@ impl Browser {
             "Emulation.setDeviceMetricsOverride",
             &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
         )
+        .map(drop)
     }
 
     /// Says which colours the person prefers; nothing moves for longer than it must.
@@ -243,18 +249,29 @@ impl Browser {
             { "name": "prefers-color-scheme", "value": value },
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ]);
-        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }))
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features })).map(drop)
     }
 
     /// A command of Chromium's own protocol, for what the W3C's does not have.
-    fn devtools(&self, command: &str, parameters: &Value) -> Result<()> {
-        self.session.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).map(drop)
+    fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
+        self.session.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     /// A picture of the page's area, as PNG.
     pub fn screenshot(&self) -> Result<Vec<u8>> {
         let picture = self.session.get("/screenshot")?;
         Ok(BASE64_STANDARD.decode(picture.as_str().unwrap_or_default())?)
+    }
+
+    /// A picture of the whole page in half its size, as PNG.
+    pub fn thumbnail(&self) -> Result<Vec<u8>> {
+        let size = self.evaluate(
+            "return [document.documentElement.clientWidth, document.documentElement.scrollHeight]",
+        )?;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 0.5 });
+        let how = json!({ "format": "png", "clip": clip, "captureBeyondViewport": true });
+        let picture = self.devtools("Page.captureScreenshot", &how)?;
+        Ok(BASE64_STANDARD.decode(picture["data"].as_str().unwrap_or_default())?)
     }
 
     /// The addresses that were requested since the last call by the page or for it, whether or not there was an answer,

@@ -79,7 +79,10 @@ fn pictures_are_compared() -> Result<()> {
     browser.prefer(ColorScheme::Dark)?;
     let dark = browser.screenshot()?;
 
+    let small = browser.thumbnail()?;
+
     assert!(browser.compare(&light, &light)?.share <= 0.0);
+    assert!(browser.compare(&light, &small).is_err(), "their sizes differ");
     let share = browser.compare(&light, &dark)?.share;
     ensure!((0.8..=1.0).contains(&share), "{share}");
     Ok(())
@@ -97,6 +100,6 @@ fn nothing_of_a_browser_outlives_it() -> Result<()> {
     };
     assert!(of_this_profile()? > 0);
     // As when the test's process is killed: nobody asks the browser to end.
-    browser.driver.kill_switch()?.kill();
+    browser.kill_switch()?.kill();
     wait_until(DEADLINE, "end of the browser", || Ok(of_this_profile()? == 0))
 }

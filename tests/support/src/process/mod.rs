@@ -77,6 +77,11 @@ impl ChildProcess {
             .with_context(|| format!("cannot send SIGTERM to {}", self.name))
     }
 
+    /// Sends SIGINT, as a terminal does on Ctrl-C.
+    pub fn send_interrupt(&self) -> Result<()> {
+        kill_process(self.pid()?, Signal::INT).with_context(|| format!("cannot send SIGINT to {}", self.name))
+    }
+
     /// What kills it from a hook, which cannot have the process itself.
     pub fn kill_switch(&self) -> Result<KillSwitch> {
         KillSwitch::new(self.pid()?)

@@ -21,7 +21,7 @@ mod slapd;
 mod stand_in_server;
 mod wandb_client;
 
-pub(crate) use browser::{BrowserInstallation, browser};
+pub(crate) use browser::browser;
 pub use crane::crane;
 pub(crate) use directory_389::{Installation389, directory_389};
 pub(crate) use gitops::gitops;
