@@ -25,7 +25,7 @@ use crate::{
 /// How the browser's answer gets to the program.
 #[derive(Debug, Args)]
 pub struct BrowserArgs {
-    /// OidcProvider: an address of this machine at which to listen for the browser, such as http://localhost:8765/callback;
+    /// OidcProvider: an address of this machine at which to listen for the browser, such as `http://localhost:8765/callback`;
     /// it must be registered at the provider. Without it, the redirect URI of W&B Server is used, and the address at which
     /// the browser ended is asked for.
     #[arg(long, value_name = "URI")]

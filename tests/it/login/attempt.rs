@@ -21,6 +21,7 @@ pub struct Attempt {
     keyboard: Option<ChildStdin>,
     errors: Receiver<String>,
     shown: String,
+    _files: Directory,
 }
 
 /// How it ended.
@@ -35,7 +36,7 @@ pub struct Outcome {
 
 impl Attempt {
     /// Starts it on the files `main.yaml` and `references.yaml`.
-    pub fn begin(files: &Directory, more: &str) -> Result<Self> {
+    pub fn begin(files: Directory, more: &str) -> Result<Self> {
         let mut child = Command::new(program())
             .args("login -f main.yaml -f references.yaml -o json".split(' ').chain(more.split_whitespace()))
             .current_dir(files.path())
@@ -49,7 +50,7 @@ impl Attempt {
         let (sender, errors) = channel();
         let lines = BufReader::new(child.stderr.take().context("standard error is piped")?).lines();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Ok(Self { child, keyboard, errors, shown: String::new() })
+        Ok(Self { child, keyboard, errors, shown: String::new(), _files: files })
     }
 
     /// The address that the person is asked to open.

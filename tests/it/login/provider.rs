@@ -66,7 +66,7 @@ fn log_in(person: &mut dyn Person, changes: &Value, way: Way, deeds: Deeds<'_>) 
         Way::Pasted => String::new(),
         Way::Listened => format!("--redirect-uri http://localhost:{}/callback", free_port()?),
     };
-    let mut attempt = Attempt::begin(&files(changes)?, &more)?;
+    let mut attempt = Attempt::begin(files(changes)?, &more)?;
     let end = person.log_in(&attempt.address()?, deeds)?;
     if way == Way::Pasted {
         attempt.paste(&end.address)?;
@@ -225,7 +225,7 @@ fn an_answer_to_another_login_is_not_taken() -> Result<()> {
     let deeds = Deeds { passwords: &["alice-password"], ..right("alice") };
     // The program that listens goes on waiting for its own.
     let uri = format!("http://localhost:{}/callback", free_port()?);
-    let mut attempt = Attempt::begin(&files(&json!({}))?, &format!("--redirect-uri {uri}"))?;
+    let mut attempt = Attempt::begin(files(&json!({}))?, &format!("--redirect-uri {uri}"))?;
     let address = attempt.address()?;
     for (path, text) in [
         ("?code=of-somebody-else&state=x", "belongs to another login"),
@@ -241,9 +241,9 @@ fn an_answer_to_another_login_is_not_taken() -> Result<()> {
     assert_eq!(outcome.code, 0, "{}", outcome.printed);
 
     // A pasted address of an earlier login is refused, and nothing of it is sent.
-    let mut earlier = Attempt::begin(&files(&json!({}))?, "")?;
+    let mut earlier = Attempt::begin(files(&json!({}))?, "")?;
     let end = Reader::default().log_in(&earlier.address()?, deeds)?;
-    let mut attempt = Attempt::begin(&files(&json!({}))?, "")?;
+    let mut attempt = Attempt::begin(files(&json!({}))?, "")?;
     attempt.address()?;
     attempt.paste(&end.address)?;
     let outcome = attempt.end()?;
@@ -256,7 +256,7 @@ fn an_answer_to_another_login_is_not_taken() -> Result<()> {
 #[test]
 fn a_code_that_the_provider_does_not_know_is_refused() -> Result<()> {
     let deeds = Deeds { passwords: &["alice-password"], ..right("alice") };
-    let mut attempt = Attempt::begin(&files(&json!({}))?, "")?;
+    let mut attempt = Attempt::begin(files(&json!({}))?, "")?;
     let end = Reader::default().log_in(&attempt.address()?, deeds)?;
     let code = end.address.split("code=").nth(1).and_then(|rest| rest.split('&').next()).context("a code")?;
     attempt.paste(&end.address.replace(code, "used-up"))?;
@@ -271,7 +271,7 @@ fn a_code_that_the_provider_does_not_know_is_refused() -> Result<()> {
 fn who_does_not_come_back_is_waited_for_until_the_deadline() -> Result<()> {
     let uri = format!("http://localhost:{}/callback", free_port()?);
     let more = format!("--redirect-uri {uri} --timeout 1s");
-    let mut attempt = Attempt::begin(&files(&json!({ "clientID": "elsewhere" }))?, &more)?;
+    let mut attempt = Attempt::begin(files(&json!({ "clientID": "elsewhere" }))?, &more)?;
     // The provider does not know the address, and says so on a page of its own.
     let end = open(&attempt.address()?)?;
     ensure!(end.text.contains("redirect_uri"), "{end:?}");
@@ -294,7 +294,7 @@ fn addresses_that_are_no_answer_are_told_apart() -> Result<()> {
         ),
         ("alice".to_owned(), "This is no address"),
     ] {
-        let mut attempt = Attempt::begin(&files(&json!({}))?, "")?;
+        let mut attempt = Attempt::begin(files(&json!({}))?, "")?;
         attempt.address()?;
         attempt.paste(&pasted)?;
         let outcome = attempt.end()?;
