@@ -8,8 +8,8 @@
 //!
 //! - [`api`]: the custom resources, their validation rules, and every word that programs match on
 //!   (condition types, reasons, check names). No I/O.
-//! - [`values`], [`references`], [`token`], [`quoting`], [`similar`], [`text`], `jitter`: words that every folder uses
-//!   and that need none of them.
+//! - [`values`], [`references`], [`token`], [`login`], [`quoting`], [`similar`], [`text`], `jitter`: words that every folder
+//!   uses and that need none of them.
 //! - [`problem`], [`error`], [`sensitive`]: the three kinds of text that must not be mixed. A
 //!   [`Problem`](problem::Problem) is the user's and becomes a condition; an [`Error`](error::Error)
 //!   is ours and becomes a retry; a [`Sensitive`](sensitive::Sensitive) is nobody's to read.
@@ -31,8 +31,8 @@
 //!
 //! - [`import`]: from the settings of a running server back to the resources that say the same, or to their checks.
 //! - [`probe`]: checks from a pod like the server's: the pod, and the verdict that it leaves.
-//! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster; `status` shows what the operator
-//!   wrote into one, beside what the pods run with.
+//! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster; `login` tries a person's login by the
+//!   same ones; `status` shows what the operator wrote into one, beside what the pods run with.
 //!
 //! Outside of `src`: `charts` has the Helm chart, whose definitions this crate generates and whose default
 //! rendering is `deploy/operator.yaml`; `image` makes the container image; `gitops` has what Argo CD and Flux need
@@ -163,6 +163,7 @@ mod jitter;
 pub mod jwt;
 pub mod ldap;
 pub mod leader;
+pub mod login;
 pub mod net;
 pub mod oidc;
 pub mod open_files;

@@ -91,6 +91,11 @@ impl From<Map<String, Value>> for Claims {
 }
 
 impl Claims {
+    /// Every claim.
+    pub fn all(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// A claim that must be a text, if it is present.
     pub fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.0.get(name) {

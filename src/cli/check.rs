@@ -4,12 +4,12 @@ use std::{io::Write, sync::Arc};
 
 use anstyle::Style;
 use clap::{Args, ValueEnum};
-use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
     CommandVerdict, EnvironmentArgs,
     dyn_resource::{CheckSurroundings, CheckedResource, Title},
+    egress::EgressArgs,
     from_environment,
     manifests::Manifests,
     proxies::{ProxyArgs, complain},
@@ -20,10 +20,7 @@ use super::{
     tree::{self, Detail, Layout, is_shown},
     yaml,
 };
-use crate::{
-    api::CheckStatus,
-    net::{EgressPolicy, SharedNetwork},
-};
+use crate::{api::CheckStatus, net::SharedNetwork};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -35,13 +32,8 @@ pub struct CheckArguments {
     #[command(flatten)]
     environment: EnvironmentArgs,
 
-    /// Refuse the addresses that the controller refuses.
-    #[arg(long)]
-    enforce_egress: bool,
-
-    /// With --enforce-egress: network that is allowed anyway; may be repeated.
-    #[arg(long, value_name = "CIDR", requires = "enforce_egress")]
-    allow_egress: Vec<IpNet>,
+    #[command(flatten)]
+    egress: EgressArgs,
 
     #[command(flatten)]
     proxies: ProxyArgs,
@@ -104,13 +96,13 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<CommandV
         Output::Json | Output::Yaml => reports.push(report.with(layout.detail)),
     };
     let worst = if arguments.environment.is_asked() {
-        let place = (arguments.egress(), &arguments.proxies);
+        let place = (arguments.egress.policy(), &arguments.proxies);
         from_environment::look(&arguments.environment, place, |report| tell(report, None)).await?
     } else {
         let (references, manifests) = arguments.sources.read().await?;
         let proxies = arguments.proxies.proxies()?;
         complain(&proxies, |remark| eprintln!("warning: {remark}"));
-        let network = Arc::new(SharedNetwork::new(arguments.egress()).behind(proxies));
+        let network = Arc::new(SharedNetwork::new(arguments.egress.policy()).behind(proxies));
         look(&references, &manifests, &network, tell).await?
     };
     let mut output = anstream::stdout().lock();
@@ -164,15 +156,6 @@ impl CheckArguments {
     fn layout(&self) -> Layout {
         let detail = if self.quiet { Detail::Complaints } else { Detail::Everything };
         Layout { width: width(&std::io::stdout()), detail, glyphs: Glyphs::of_the_locale() }
-    }
-
-    /// A person's own rights reach as far as that person's network; the controller's reach further.
-    fn egress(&self) -> EgressPolicy {
-        if self.enforce_egress {
-            EgressPolicy::Enforced { allowed: self.allow_egress.clone(), api_server: Vec::new() }
-        } else {
-            EgressPolicy::Unrestricted
-        }
     }
 }
 

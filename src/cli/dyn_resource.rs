@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use futures::{FutureExt, future::BoxFuture};
 use kube::ResourceExt;
 
-use super::CommandVerdict;
+use super::{
+    CommandVerdict, LoginArguments,
+    login::{LoginKind, LoginRun, TriedLogin},
+};
 use crate::{
     api::{CheckResult, ConditionType},
     api_server::Cluster,
     engine::{
-        CheckContext, CheckRun, Claim, Contender, Env, Existing, Fetched, Finding, Kind, ObjectKey, Prepared,
+        CheckContext, CheckRun, Claim, Contender, Env, Existing, Fetched, Finding, ObjectKey, Prepared,
         Reference, RenderContext, Repetition, Values, judge, owner_in_targets, prepare, read, references,
         secret_name,
     },
@@ -36,6 +39,13 @@ pub(super) trait Examinable: Sync {
         surroundings: CheckSurroundings<'a>,
         network: &'a Arc<SharedNetwork>,
     ) -> BoxFuture<'a, CheckedResource>;
+    /// Tries a login as the arguments say.
+    fn log_in<'a>(
+        &'a self,
+        surroundings: CheckSurroundings<'a>,
+        network: &'a Arc<SharedNetwork>,
+        arguments: &'a LoginArguments,
+    ) -> BoxFuture<'a, anyhow::Result<TriedLogin>>;
     /// The values as they are published once every check has passed.
     fn render(&self, surroundings: CheckSurroundings<'_>) -> Result<Rendered, CheckObstacle>;
     /// What it stands in others' way with.
@@ -140,7 +150,7 @@ pub(super) struct Loaded<K> {
     pub(super) object: K,
 }
 
-impl<K: Kind> Loaded<K> {
+impl<K: LoginKind> Loaded<K> {
     fn prepare(
         &self,
         surroundings: CheckSurroundings<'_>,
@@ -188,7 +198,7 @@ impl<K: Kind> Loaded<K> {
     }
 }
 
-impl<K: Kind> Examinable for Loaded<K> {
+impl<K: LoginKind> Examinable for Loaded<K> {
     fn origin(&self) -> &str {
         &self.origin
     }
@@ -223,6 +233,24 @@ impl<K: Kind> Examinable for Loaded<K> {
                     CheckedResource::Checked(self.look(&planned, surroundings, published, network).await)
                 }
             }
+        }
+        .boxed()
+    }
+
+    fn log_in<'a>(
+        &'a self,
+        surroundings: CheckSurroundings<'a>,
+        network: &'a Arc<SharedNetwork>,
+        arguments: &'a LoginArguments,
+    ) -> BoxFuture<'a, anyhow::Result<TriedLogin>> {
+        async move {
+            let planned = match self.prepare(surroundings, &network.system_trust, None) {
+                Ok(planned) => planned,
+                Err(obstacle) => return Ok(TriedLogin::obstructed(obstacle)),
+            };
+            let network = network.seen_from(&self.namespace());
+            let limit = self.object.common().check_timeout.get();
+            K::log_in(&planned, LoginRun { arguments, network: &network, limit }).await
         }
         .boxed()
     }

@@ -14,13 +14,14 @@ use serde_json::Value;
 
 use super::{
     dyn_resource::{Examinable, Loaded},
+    login::LoginKind,
     objects,
     schema_errors::{drop_nulls, schema_errors},
     yaml::{self, Fault, Repeated, YamlDocument},
 };
 use crate::{
     api::{GROUP, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, schema},
-    engine::{Fetched, FoundResource, Kind, ObjectKey, ReferenceSource, ReferencedKind},
+    engine::{Fetched, FoundResource, ObjectKey, ReferenceSource, ReferencedKind},
     problem::quote,
     similar::most_similar,
 };
@@ -150,7 +151,7 @@ impl Manifests {
         most_similar(there.map(|(_, each)| each.name.as_str()), &key.name).map(str::to_owned)
     }
 
-    fn add_resource<K: Kind>(
+    fn add_resource<K: LoginKind>(
         &mut self,
         place: &str,
         namespace: String,

@@ -1,5 +1,5 @@
-//! The command line: `run` and `crd`, `check`, `render` and `import` for files, and `status`, `recheck`, `rotate` and
-//! `explain` for a cluster.
+//! The command line: `run` and `crd`, `check`, `render` and `import` for files, `login` for a person's login, and `status`,
+//! `recheck`, `rotate` and `explain` for a cluster.
 //!
 //! Arguments are parsed twice: by clap into words, and by each command into what it works with.
 
@@ -7,10 +7,12 @@ mod check;
 mod cluster;
 mod crd;
 mod dyn_resource;
+mod egress;
 mod explain;
 mod from_environment;
 mod import;
 mod kinds;
+mod login;
 mod manifests;
 mod objects;
 mod proxies;
@@ -33,9 +35,11 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use check::CheckArguments;
 pub use crd::CrdArguments;
+pub use egress::EgressArgs;
 pub use explain::ExplainArguments;
 pub use from_environment::EnvironmentArgs;
 pub use import::ImportArguments;
+pub use login::LoginArguments;
 pub use render::RenderArguments;
 pub use requests::{COMMAND_MANAGER, RecheckArguments, RotateArguments};
 pub use run::RunArguments;
@@ -62,6 +66,8 @@ enum Command {
     Render(RenderArguments),
     /// Print the resources that say what a running server, a manifest or a chart's values have.
     Import(ImportArguments),
+    /// Try a person's login before anybody is asked to: whether it works, and what W&B Server would read.
+    Login(LoginArguments),
     /// Show whether all is well: servers, resources, what is wrong, and which pods run with which values.
     Status(StatusArguments),
     /// Ask the operator to check a resource now.
@@ -142,6 +148,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<CommandVerdict> {
         Command::Check(arguments) => check::check(&arguments).await,
         Command::Render(arguments) => render::render(&arguments).await,
         Command::Import(arguments) => import::import(&arguments).await,
+        Command::Login(arguments) => login::login(&arguments).await,
         Command::Status(arguments) => status::status(&arguments).await,
         Command::Recheck(arguments) => requests::recheck(&arguments).await,
         Command::Rotate(arguments) => requests::rotate(&arguments).await,

@@ -26,7 +26,12 @@ pub(super) enum References {
 impl References {
     /// A connection to the current context's cluster, and the context's namespace.
     pub(super) async fn from_cluster() -> anyhow::Result<(Self, String)> {
-        let config = cluster::current().await.context("--from-cluster")?;
+        Self::of_context(None).await.context("--from-cluster")
+    }
+
+    /// A connection to the cluster of the context of this name, or of the current one, and its namespace.
+    pub(super) async fn of_context(context: Option<&str>) -> anyhow::Result<(Self, String)> {
+        let config = cluster::of_context(context).await?;
         let namespace = config.default_namespace.clone();
         let client = cluster::client(config.clone())?;
         Ok((Self::Cluster(Cluster::new(client, config)), namespace))

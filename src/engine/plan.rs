@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use super::{
     Account, CheckKey, CheckedInputs, Contender, Fetched, Inputs, Kind, ObjectKey, Reference,
-    ReferenceSource, SpecDigest, Values, inputs::validate::validate, precedence::lost_identity,
+    ReferenceSource, Repetition, Report, SpecDigest, Values, inputs::validate::validate,
+    precedence::lost_identity,
 };
 use crate::{
-    api::{CommonSpec, RECHECK_ANNOTATION},
+    api::{CheckName, CommonSpec, RECHECK_ANNOTATION},
     net::Trust,
     problem::Problem,
     sensitive::{Redactor, Sensitive},
@@ -45,6 +46,11 @@ pub struct Planned<K: Kind> {
 }
 
 impl<K: Kind> Planned<K> {
+    /// An empty report about these checks, which shows none of the values that were read.
+    pub fn report(&self, order: Vec<CheckName>, repetition: Repetition) -> Report {
+        Report::new(order, self.redactor.clone()).on_behalf_of(self.account).repeated(repetition)
+    }
+
     /// The plan that earlier values correspond to. Its checks run only once, so they count as sending no
     /// account's credentials.
     pub(super) fn of_values(plan: K::Plan, values: &Values) -> Self {

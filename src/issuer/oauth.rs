@@ -31,8 +31,8 @@ pub(crate) enum ClientAuthentication<'a> {
 
 /// An answer of a token endpoint.
 pub(crate) enum TokenAnswer {
-    /// An access token.
-    Token(Sensitive),
+    /// Tokens.
+    Tokens(GrantedTokens),
     /// An error in the format of OAuth.
     Refused(OAuthError),
     /// An answer that is not in the format of OAuth, or a redirect, or a status that says that the server cannot
@@ -40,6 +40,14 @@ pub(crate) enum TokenAnswer {
     Status(StatusCode),
     /// A JSON or form answer without a token or error.
     Unknown,
+}
+
+/// The tokens of an answer (RFC 6749 section 5.1).
+pub(crate) struct GrantedTokens {
+    /// The access token.
+    pub access: Sensitive,
+    /// The ID token, which only people's logins get.
+    pub id: Option<Sensitive>,
 }
 
 /// An error (RFC 6749 section 5.2).
@@ -119,7 +127,10 @@ fn read(response: &HttpResponse) -> TokenAnswer {
         return TokenAnswer::Refused(OAuthError { code: code.to_owned(), description });
     }
     match text("access_token") {
-        Some(token) if status.is_success() => TokenAnswer::Token(Sensitive::from(token)),
+        Some(access) if status.is_success() => TokenAnswer::Tokens(GrantedTokens {
+            access: access.into(),
+            id: text("id_token").map(Sensitive::from),
+        }),
         _ => TokenAnswer::Unknown,
     }
 }
@@ -156,7 +167,6 @@ pub(crate) fn client_login(server: Endpoint, endpoint: &Url, id: &str, secret: &
 
 impl OAuthError {
     /// An error with this description.
-    #[cfg(test)]
     pub(crate) fn new(code: &str, description: &str) -> Self {
         Self { code: code.to_owned(), description: description.to_owned() }
     }
@@ -199,7 +209,10 @@ mod tests {
             body: body.to_owned().into(),
         };
         match read(&response) {
-            TokenAnswer::Token(token) => format!("token {}", token.expose()),
+            TokenAnswer::Tokens(GrantedTokens { access, id }) => {
+                let id = id.map_or_else(String::new, |id| format!(" and {}", id.expose()));
+                format!("token {}{id}", access.expose())
+            }
             TokenAnswer::Refused(error) => format!("refused {}", error.words(&Redactor::default())),
             TokenAnswer::Status(status) => format!("status {}", status.as_u16()),
             TokenAnswer::Unknown => "unknown".to_owned(),
@@ -212,6 +225,8 @@ mod tests {
         for (status, content_type, body, expected) in [
             (200, json, r#"{"access_token": "t", "token_type": "Bearer", "expires_in": 600}"#, "token t"),
             (200, json, r#"{"access_token": "t", "expires_in": "600"}"#, "token t"),
+            (200, json, r#"{"access_token": "t", "id_token": "i"}"#, "token t and i"),
+            (200, json, r#"{"id_token": "i"}"#, "unknown"),
             (200, "application/x-www-form-urlencoded", "access_token=t&expires_in=600", "token t"),
             (200, "text/plain; charset=utf-8", r#"{"access_token": "t"}"#, "token t"),
             (200, json, r#"{"access_token": "", "token_type": "Bearer"}"#, "unknown"),

@@ -4,7 +4,7 @@
 //! which keys are trusted, and `rules` are the five rules by which W&B Server accepts a token; `signature` is the
 //! first of them. `probe` runs the checks: `discovery`, `keys`, `reachability`, `samples` and `exchange`. `render`
 //! makes the environment variables of W&B Server, and `details` the event about changed keys. `look_up` is what
-//! other kinds need from the issuer.
+//! other kinds need from the issuer, and `login` tries a token.
 //!
 //! Invariant: a token leaves the process only in the exchange at the instance of the spec, and only after all rules
 //! have accepted it.
@@ -13,6 +13,7 @@ mod details;
 mod discovery;
 mod exchange;
 mod keys;
+mod login;
 mod look_up;
 mod policy;
 mod probe;
@@ -24,6 +25,7 @@ mod settings;
 mod signature;
 
 pub use crate::token::{Claims, Token};
+pub use login::{TokenExchangeWish, TokenLogin, has_instance, log_in, login_checks};
 pub use policy::{KeyRejection, TrustedKeys};
 pub use rules::{AcceptedToken, Audiences, RuleRefusal, Rules};
 pub use settings::{JwtSettings, Sample, SampleProof};

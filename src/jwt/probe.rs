@@ -41,7 +41,7 @@ pub(super) async fn probe(
 const SHARE: f32 = 0.8;
 
 /// The keys, and the algorithms that the document names.
-async fn fetch_keys(
+pub(super) async fn fetch_keys(
     plan: &JwtPlan,
     http: HttpClient<'_>,
     report: &mut Report,

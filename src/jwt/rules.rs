@@ -178,6 +178,22 @@ impl Rules<'_> {
     }
 }
 
+/// How to correct the cause of a refusal, as a further sentence; empty where the refusal says so itself.
+pub(super) fn advice(rule: TokenRule, reason: Reason) -> &'static str {
+    match (rule, reason) {
+        // A malformed token is not caused by the spec, so no field can be named.
+        (_, Reason::TokenMalformed) | (TokenRule::Expiry, _) => "",
+        (TokenRule::Signature, _) => {
+            " Check that it comes from spec.issuer, and change spec.keys if such tokens are to be accepted."
+        }
+        (TokenRule::Issuer, _) => " Use a token of spec.issuer, or correct that.",
+        (TokenRule::Subject, _) => " Configure the issuer to set that subject.",
+        (TokenRule::Audience, _) => {
+            " Configure the issuer to set one of these, or add the token's to spec.audiences."
+        }
+    }
+}
+
 /// The problem of a malformed token, with the words in which [`Claims`] describe it.
 #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn malformed(what: String) -> Problem {

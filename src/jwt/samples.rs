@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    AcceptedToken, JwtPlan, RuleRefusal, Rules, TrustedKeys,
+    AcceptedToken, JwtPlan, RuleRefusal, Rules, TrustedKeys, rules,
     settings::{Sample, SampleProof},
 };
 use crate::{
@@ -94,20 +94,15 @@ fn compare<T>(
     }
 }
 
-/// Advice about how to correct the cause of a refusal.
+/// Advice about how to correct the cause of a sample's refusal.
 fn advice(rule: TokenRule, reason: Reason) -> &'static str {
     match (rule, reason) {
-        // A malformed token is not caused by the spec, so no field can be named.
-        (_, Reason::TokenMalformed) | (TokenRule::Expiry, _) => "",
-        (TokenRule::Signature, _) => {
-            " Check that it comes from spec.issuer, and change spec.keys if such tokens are to be accepted."
-        }
-        (TokenRule::Issuer, _) => " Use a token of spec.issuer, or correct that.",
-        (TokenRule::Subject, _) => {
+        (TokenRule::Subject, reason) if reason != Reason::TokenMalformed => {
             " Configure the issuer to set that subject, or correct expect.subject of the sample."
         }
-        (TokenRule::Audience, _) => {
+        (TokenRule::Audience, reason) if reason != Reason::TokenMalformed => {
             " Configure the issuer to set one of these, or add the sample's to spec.audiences."
         }
+        _ => rules::advice(rule, reason),
     }
 }

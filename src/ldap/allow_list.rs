@@ -16,6 +16,9 @@ use crate::{
     workloads::{Dialect, Environment},
 };
 
+/// What is said where there is no list.
+pub const NO_ALLOW_LIST: &str = "spec.groupAllowList is not set, so everybody under the base DN may log in.";
+
 /// Looks every group of the allow list up, and whether somebody is in it.
 pub async fn group_allow_list(
     connection: &mut Connection,

@@ -51,6 +51,22 @@ impl BindCredentials {
 /// What to do about a password that is used up.
 const CHANGE: &str = "To avoid a time in which nobody can log in, use a second account (see the guide ldap-directory); with one account, change the password in the directory and in the Secret together.";
 
+/// The answer to a bind.
+pub struct BindResponse {
+    /// The result.
+    pub result: LdapResult,
+    /// What the controls of password policies say.
+    pub policy: PolicyResponse,
+}
+
+/// Sends one bind.
+pub async fn send(connection: &mut Connection, name: &str, password: &str) -> Result<BindResponse, Problem> {
+    let control = RawControl { ctype: PASSWORD_POLICY.to_owned(), crit: false, val: None };
+    let result = connection.bind(name, password, control).await?;
+    let policy = PolicyResponse::find(&result.ctrls);
+    Ok(BindResponse { result, policy })
+}
+
 /// Binds once. Whether that may be repeated is for the engine to decide and to say.
 pub async fn bind(
     connection: &mut Connection,
@@ -59,9 +75,7 @@ pub async fn bind(
 ) -> Result<Checked, Problem> {
     let (name, password) = credentials
         .map_or(("", ""), |credentials| (credentials.name.as_str(), credentials.password.expose()));
-    let control = RawControl { ctype: PASSWORD_POLICY.to_owned(), crit: false, val: None };
-    let result = connection.bind(name, password, control).await?;
-    let mut policy = PolicyResponse::find(&result.ctrls);
+    let BindResponse { result, mut policy } = send(connection, name, password).await?;
     match (result.rc, credentials) {
         (0, Some(credentials)) => {
             policy.warning = policy.warning.or_else(|| warning_in_words(&result.text, &credentials.name));
@@ -78,7 +92,7 @@ pub async fn bind(
 
 /// Directories without the control say in words that a password is about to expire, or that they let an
 /// expired one in for a few last times.
-fn warning_in_words(text: &str, name: &BindName) -> Option<PolicyWarning> {
+pub fn warning_in_words(text: &str, name: &BindName) -> Option<PolicyWarning> {
     if refusal::announces_expiry(text, name.as_str()) {
         return Some(PolicyWarning::ExpiresSoon);
     }
@@ -87,7 +101,7 @@ fn warning_in_words(text: &str, name: &BindName) -> Option<PolicyWarning> {
 }
 
 /// The remark on a bind that worked, but that everybody on the way could read.
-const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way can read the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.";
+pub const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way can read the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.";
 
 fn accepted(
     credentials: &BindCredentials,
@@ -179,12 +193,7 @@ const UNAVAILABLE: u32 = 52;
 fn refused(credentials: &BindCredentials, result: &LdapResult, policy: &PolicyResponse) -> Problem {
     let said = said(result);
     let name = &credentials.name;
-    let reason = match (policy.refusal(), spoken_reason(name, result)) {
-        // 389 Directory Server's control calls an inactivated account locked, its words know better.
-        (Some(Reason::AccountLocked), Some(Reason::AccountDisabled)) => Some(Reason::AccountDisabled),
-        (control, words) => control.or(words).or_else(|| plain_reason(result)),
-    };
-    let Some(reason) = reason else {
+    let Some(reason) = refusal_of_account(name, result, policy) else {
         return shared_refusal(result);
     };
     let name_text = quote(name.as_str());
@@ -203,6 +212,15 @@ fn refused(credentials: &BindCredentials, result: &LdapResult, policy: &PolicyRe
         ),
     };
     Problem::new(reason, message)
+}
+
+/// Why the directory refuses this account or its password; nothing where the refusal is about something else.
+pub fn refusal_of_account(name: &BindName, result: &LdapResult, policy: &PolicyResponse) -> Option<Reason> {
+    match (policy.refusal(), spoken_reason(name, result)) {
+        // 389 Directory Server's control calls an inactivated account locked, its words know better.
+        (Some(Reason::AccountLocked), Some(Reason::AccountDisabled)) => Some(Reason::AccountDisabled),
+        (control, words) => control.or(words).or_else(|| plain_reason(result)),
+    }
 }
 
 /// What the server's words say of the account, under whichever result code.
@@ -227,7 +245,7 @@ fn plain_reason(result: &LdapResult) -> Option<Reason> {
 }
 
 /// What is refused whoever binds.
-fn shared_refusal(result: &LdapResult) -> Problem {
+pub fn shared_refusal(result: &LdapResult) -> Problem {
     let said = said(result);
     match result.rc {
         8 | 13 => Problem::new(

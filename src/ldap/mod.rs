@@ -6,11 +6,13 @@
 //! (with `password_policy` and `refusal`), `base_dn`, `attributes`, `allow_list` (with `groups`,
 //! `membership` and `primary_group`) and `test_user`; how it gets the answer is in `search` and
 //! `connection`, behind which `message` and `shape` stand guard.
+//! `person` looks for one entry, and `login` tries a person's login.
 //! Where something was not found, `hints` has what is there instead; `wrong_port` tells a port that speaks LDAP
 //! from one that speaks TLS. `render` writes the settings down.
 //!
 //! Invariants:
-//! - A run binds once, whatever happens, since each wrong password counts towards a lock.
+//! - A run binds once, whatever happens, since each wrong password counts towards a lock. A login binds once more, as the
+//!   person.
 //! - What a server sends is limited and judged in `message` before any parser sees it.
 //! - A server's words stand in messages only through [`crate::problem::quote`].
 //! - What the spec says goes into a filter only escaped, or where its syntax leaves no room for one.
@@ -25,10 +27,12 @@ mod dn;
 mod entry;
 mod groups;
 mod hints;
+mod login;
 mod membership;
 mod message;
 mod name;
 mod password_policy;
+mod person;
 mod primary_group;
 mod probe;
 mod refusal;
@@ -44,6 +48,7 @@ mod wrong_port;
 pub use bind::BindCredentials;
 pub use directory::{Attributes, Directory, ExpectedUser, LdapProtection, SearchScope};
 pub use dn::Dn;
+pub use login::{LdapLogin, log_in, login_checks};
 pub use name::{BindName, GroupName};
 
 pub use url::{LdapUrl, Scheme};

@@ -2,7 +2,7 @@
 
 use super::{
     Directory, LdapPlan, LdapProtection,
-    allow_list::group_allow_list,
+    allow_list::{NO_ALLOW_LIST, group_allow_list},
     attributes::attributes_present,
     base_dn::base_dn_exists,
     bind::bind,
@@ -21,6 +21,14 @@ use crate::{
 
 /// Every check of the plan, in order.
 pub fn checks(plan: &LdapPlan) -> Vec<CheckName> {
+    let mut checks = checks_of_connection(plan);
+    checks.extend([CheckName::BaseDnExists, CheckName::AttributesPresent, CheckName::GroupAllowList]);
+    checks.extend((0..plan.directory.test_users.len()).map(CheckName::TestUser));
+    checks
+}
+
+/// The checks up to a connection on which the account is bound, in order.
+pub fn checks_of_connection(plan: &LdapPlan) -> Vec<CheckName> {
     let protection: &[CheckName] = match plan.directory.protection {
         LdapProtection::Tls(_) => &[CheckName::TlsVerifies],
         LdapProtection::StartTls(_) => &[CheckName::StartTls, CheckName::TlsVerifies],
@@ -28,13 +36,7 @@ pub fn checks(plan: &LdapPlan) -> Vec<CheckName> {
     };
     let mut checks = vec![CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects];
     checks.extend_from_slice(protection);
-    checks.extend([
-        CheckName::Bind,
-        CheckName::BaseDnExists,
-        CheckName::AttributesPresent,
-        CheckName::GroupAllowList,
-    ]);
-    checks.extend((0..plan.directory.test_users.len()).map(CheckName::TestUser));
+    checks.push(CheckName::Bind);
     checks
 }
 
@@ -46,7 +48,7 @@ pub async fn probe(plan: &LdapPlan, network: &Network, report: &mut Report) {
 }
 
 /// A connection on which the one bind of this run succeeded.
-async fn bound(plan: &LdapPlan, network: &Network, report: &mut Report) -> Option<Connection> {
+pub async fn bound(plan: &LdapPlan, network: &Network, report: &mut Report) -> Option<Connection> {
     let stream = protected(plan, network, report).await?;
     let Directory { url, protection, .. } = &plan.directory;
     report
@@ -78,7 +80,7 @@ async fn bound(plan: &LdapPlan, network: &Network, report: &mut Report) -> Optio
 }
 
 /// A connection that is protected as the spec says.
-async fn protected(plan: &LdapPlan, network: &Network, report: &mut Report) -> Option<Box<dyn Duplex>> {
+pub async fn protected(plan: &LdapPlan, network: &Network, report: &mut Report) -> Option<Box<dyn Duplex>> {
     let directory = &plan.directory;
     let stream = reach(report, network, &directory.url.endpoint).await?;
     Some(match &directory.protection {
@@ -132,10 +134,7 @@ async fn allowed_groups(
     report: &mut Report,
 ) -> Option<Vec<Group>> {
     if plan.directory.group_allow_list.is_empty() {
-        report.skip(
-            CheckName::GroupAllowList,
-            "spec.groupAllowList is not set, so everybody under the base DN may log in.",
-        );
+        report.skip(CheckName::GroupAllowList, NO_ALLOW_LIST);
         return Some(Vec::new());
     }
     let checked = group_allow_list(connection, &plan.directory, known);

@@ -182,7 +182,8 @@ fn is_setting_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-fn is_attribute_name(text: &str) -> bool {
+/// Whether it can be the name of an attribute, which stands in filters as it is.
+pub fn is_attribute_name(text: &str) -> bool {
     text.len() <= 128
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".;-".contains(&byte))

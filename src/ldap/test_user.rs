@@ -1,16 +1,14 @@
 //! The checks `TestUser/<n>`: whether a named person is found as the spec expects.
 
-use ldap3::Scope;
-
 use super::{
     Directory, ExpectedUser,
-    connection::{AttributeSelection, Connection, Query},
+    connection::Connection,
     entry::Entry,
     groups::Group,
     hints::HintTime,
     membership::Membership,
-    primary_group::PERSONS_NUMBER,
-    search::{all_of, equals, find, limited},
+    person::{FoundPerson, PersonSearch, look_for},
+    search::limited,
 };
 use crate::{
     api::Reason,
@@ -25,7 +23,7 @@ pub async fn test_user(
     allowed: &[Group],
     expected: &ExpectedUser,
 ) -> Result<Checked, Problem> {
-    let Person { entry: person, doubt } = find_person(connection, directory, expected).await?;
+    let FoundPerson { entry: person, doubt } = find_person(connection, directory, expected).await?;
     let dn = quote(&person.dn);
     let mut met = Vec::new();
     let mut unmet = Vec::new();
@@ -135,52 +133,26 @@ impl KnownPeople {
     }
 }
 
-/// A person who was looked up.
-struct Person {
-    entry: Entry,
-    /// The limit at which the directory ended the search, so that others may match, too.
-    doubt: Option<String>,
-}
-
+/// The one person of the filter.
 async fn find_person(
     connection: &mut Connection,
     directory: &Directory,
     expected: &ExpectedUser,
-) -> Result<Person, Problem> {
-    let class = directory.user_search.object_class.as_deref().map(|class| equals("objectClass", class));
-    let filter =
-        class.map_or_else(|| expected.filter.clone(), |class| all_of(&[class, expected.filter.clone()]));
-    let base = directory.user_base();
-    let query = Query {
-        base: base.as_str(),
-        scope: Scope::Subtree,
-        filter: &filter,
-        attributes: &[
-            &directory.attributes.email,
-            &directory.attributes.group,
-            "memberOf",
-            "uid",
-            PERSONS_NUMBER,
-        ],
-        // The second one proves that the filter is not unique.
-        limit: 2,
-        content: AttributeSelection::Values,
-    };
-    let found = find(connection, &query).await?;
-    let mut people = found.entries.into_iter();
-    let (base, filter) = (quote(base.as_str()), quote(&filter));
-    match (people.next(), people.next()) {
-        (Some(entry), None) => Ok(Person { entry, doubt: found.limit }),
-        (None, _) => Err(match found.limit {
-            Some(limit) => limited(&limit, &format!("whether anybody under {base} matches {filter}")),
-            None => Problem::new(
-                Reason::UserNotFound,
-                format!(
-                    "Nobody under {base} matches {filter}. Check the filter, and that the account may read the entry."
-                ),
+) -> Result<FoundPerson, Problem> {
+    let (search, filter) = look_for(connection, directory, &expected.filter, &[]).await?;
+    let (base, filter) = (quote(directory.user_base().as_str()), quote(&filter));
+    match search {
+        PersonSearch::One(person) => Ok(person),
+        PersonSearch::Nobody(Some(limit)) => {
+            Err(limited(&limit, &format!("whether anybody under {base} matches {filter}")))
+        }
+        PersonSearch::Nobody(None) => Err(Problem::new(
+            Reason::UserNotFound,
+            format!(
+                "Nobody under {base} matches {filter}. Check the filter, and that the account may read the entry."
             ),
-        }),
-        (Some(_), Some(_)) => Err(Problem::new(
+        )),
+        PersonSearch::Several(_) => Err(Problem::new(
             Reason::UserNotUnique,
             format!("Several entries under {base} match {filter}. Make the filter find exactly one person."),
         )),

@@ -37,7 +37,7 @@ fn pkce(provider: Provider, offers: &Offers) -> Result<Checked, Problem> {
         Some(methods) if methods.iter().any(|method| method == "S256") => {
             if !is_listed {
                 return Ok(unmentioned(
-                    "The provider offers PKCE (S256), but its discovery document does not list response types. Try a login, and enable the authorization code flow at the provider if it fails.",
+                    "The provider offers PKCE (S256), but its discovery document does not list response types. Try a login (wandb-auth-operator login), and enable the authorization code flow at the provider if it fails.",
                 ));
             }
             Ok(Checked::passed((), "The provider offers the authorization code flow with PKCE (S256)."))
@@ -51,7 +51,7 @@ fn pkce(provider: Provider, offers: &Offers) -> Result<Checked, Problem> {
             "The discovery document does not mention PKCE (code_challenge_methods_supported), as usual with {provider}, which supports it. You need to do nothing."
         ))),
         None => Ok(unmentioned(
-            "The discovery document does not mention PKCE (code_challenge_methods_supported), which authMethod: pkce uses. Many providers support it without saying so, such as AD FS and Azure AD B2C. Try a login, and enable PKCE with S256 at the provider if it fails.",
+            "The discovery document does not mention PKCE (code_challenge_methods_supported), which authMethod: pkce uses. Many providers support it without saying so, such as AD FS and Azure AD B2C. Try a login (wandb-auth-operator login), and enable PKCE with S256 at the provider if it fails.",
         )),
     }
 }
@@ -71,7 +71,7 @@ fn implicit(offers: &Offers) -> Result<Checked, Problem> {
             enumerate(modes.iter().map(String::as_str))
         )),
         _ => Ok(unmentioned(
-            "The discovery document does not mention all that authMethod: implicit uses (id_token in response_types_supported, form_post in response_modes_supported). Try a login, and enable them at the provider, or set spec.authMethod to pkce, if it fails.",
+            "The discovery document does not mention all that authMethod: implicit uses (id_token in response_types_supported, form_post in response_modes_supported). Try a login (wandb-auth-operator login), and enable them at the provider, or set spec.authMethod to pkce, if it fails.",
         )),
     }
 }

@@ -42,10 +42,19 @@ pub(super) async fn check(
 /// A client's secret that was refused a short while ago is not sent once more by each resource that has it.
 async fn ask_once(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
     // A handshake's future is large, and several of these stand in each other.
-    let asked = Box::pin(ask(plan, http, endpoint));
+    send_secret_once(plan, http, endpoint, Box::pin(ask(plan, http, endpoint))).await
+}
+
+/// A request with the client's secret, if it has one.
+pub(super) async fn send_secret_once<T>(
+    plan: &OidcPlan,
+    http: HttpClient<'_>,
+    endpoint: &Url,
+    asked: impl Future<Output = Result<Checked<T>, Problem>>,
+) -> Result<Checked<T>, Problem> {
     let (Some(secret), Ok(server)) = (&plan.secret, endpoint_of(endpoint)) else { return asked.await };
     let login = client_login(server, endpoint, &plan.settings.client_id, secret);
-    let said = |outcome: Result<&Checked, &Problem>| match outcome {
+    let said = |outcome: Result<&Checked<T>, &Problem>| match outcome {
         Ok(_) => Said::Accepted,
         Err(problem) if problem.reason == Reason::ClientRejected => Said::Refused,
         Err(_) => Said::Nothing,
@@ -132,12 +141,12 @@ fn conclude(plan: &OidcPlan, client: &str, way: &str, seen: &str) -> Checked {
         (),
         Reason::Inconclusive,
         format!(
-            "The provider refuses a made-up code ({seen}) and not {client}{way}, but {doubt}. Try a login, and turn spec.checks.clientCredentials off if it works."
+            "The provider refuses a made-up code ({seen}) and not {client}{way}, but {doubt}. Try a login (wandb-auth-operator login), and turn spec.checks.clientCredentials off if it works."
         ),
     )
 }
 
-fn rejected(message: &str) -> Problem {
+pub(super) fn rejected(message: &str) -> Problem {
     Problem::new(Reason::ClientRejected, message)
 }
 
@@ -146,17 +155,19 @@ fn unclear(seen: &str) -> Checked {
         (),
         Reason::Inconclusive,
         format!(
-            "A token request with a made-up code was answered with {seen}; expected invalid_grant, the refusal of the code. Try a login, and turn spec.checks.clientCredentials off if it works."
+            "A token request with a made-up code was answered with {seen}; expected invalid_grant, the refusal of the code. Try a login (wandb-auth-operator login), and turn spec.checks.clientCredentials off if it works."
         ),
     )
 }
 
 /// What an answer says about the client; the texts are what was seen.
 #[derive(Debug, PartialEq)]
-enum ClientAnswer {
+pub(super) enum ClientAnswer {
     /// The code was refused, and the client was not.
     CodeRefused(String),
+    /// The client was refused.
     Rejected(String),
+    /// Neither.
     Unclear(String),
 }
 
@@ -189,7 +200,7 @@ async fn request(
         ("code_verifier", MADE_UP_VERIFIER),
     ];
     match request_token(http, endpoint, &settings.client_id, authentication, &parameters).await? {
-        TokenAnswer::Token(_) => Ok(ClientAnswer::Unclear("a token".to_owned())),
+        TokenAnswer::Tokens(_) => Ok(ClientAnswer::Unclear("a token".to_owned())),
         TokenAnswer::Refused(error) => {
             let redactor = plan.secret.as_ref().map(|secret| client_redactor(&settings.client_id, secret));
             Ok(judge(&error, &redactor.unwrap_or_default()))
@@ -209,7 +220,7 @@ async fn request(
 const ENTRA_REFUSALS: [&str; 8] =
     ["50012", "700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
 
-fn judge(error: &OAuthError, redactor: &Redactor) -> ClientAnswer {
+pub(super) fn judge(error: &OAuthError, redactor: &Redactor) -> ClientAnswer {
     let seen = error.words(redactor);
     match error.code.as_str() {
         _ if error.is_entra(&ENTRA_REFUSALS) => ClientAnswer::Rejected(seen),
@@ -220,7 +231,7 @@ fn judge(error: &OAuthError, redactor: &Redactor) -> ClientAnswer {
 }
 
 /// Some providers refuse a client by the status alone.
-fn judge_status(status: StatusCode) -> ClientAnswer {
+pub(super) fn judge_status(status: StatusCode) -> ClientAnswer {
     let seen = format!("the status {}", status.as_u16());
     if status == StatusCode::UNAUTHORIZED {
         ClientAnswer::Rejected(seen)

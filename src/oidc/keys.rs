@@ -18,13 +18,22 @@ pub(super) async fn check(
     http: HttpClient<'_>,
     metadata: &ProviderMetadata,
 ) -> Result<Checked, Problem> {
+    let keys = read(plan, http, metadata).await?;
+    judge(&keys, &metadata.document.algorithms, &http.network.seen_within())
+}
+
+/// The keys that the document leads to.
+pub(super) async fn read(
+    plan: &OidcPlan,
+    http: HttpClient<'_>,
+    metadata: &ProviderMetadata,
+) -> Result<KeySet, Problem> {
     let url = &metadata.document.jwks_uri;
     let advice = || "Check the provider's configuration of its keys";
     let response = fetch(http, plan.ca_bundle.as_ref(), url, SHARED, advice)
         .await
         .map_err(|problem| at("jwks_uri", &problem))?;
-    let keys = KeySet::read(&response.body, url)?;
-    judge(&keys, &metadata.document.algorithms, &http.network.seen_within())
+    KeySet::read(&response.body, url)
 }
 
 /// The age is what is to be told of it beside the keys.
@@ -67,7 +76,7 @@ fn judge(set: &KeySet, advertised: &[String], age: &str) -> Result<Checked, Prob
         (),
         Reason::NoUsableKey,
         format!(
-            "The provider publishes {}, but no key that is marked for signatures by {algorithms}. W&B ignores that mark, but it needs the key that the provider signs with. Try a login, and add a signing key at the provider if it fails.{age}",
+            "The provider publishes {}, but no key that is marked for signatures by {algorithms}. W&B ignores that mark, but it needs the key that the provider signs with. Try a login (wandb-auth-operator login), and add a signing key at the provider if it fails.{age}",
             enumerate(doubtful)
         ),
     ))

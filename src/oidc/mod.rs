@@ -3,17 +3,20 @@
 //! In reading order: `settings` turns the spec into types that cannot be wrong, with the
 //! `redirect_uri`. `probe` is the line of checks: `provider` (what is known of the product),
 //! `discovery`, `endpoints`, `capabilities`, `keys`, `client` and `redirect`. `render` makes the
-//! environment variables of W&B Server, and `host` compares the spec with the server that gets them.
+//! environment variables of W&B Server, and `host` compares the spec with the server that gets them. `authorization` is
+//! the request with which a browser begins a login, and `login` tries a person's.
 //!
-//! Invariant: a secret leaves the process in one place, the token request of `client`, and only to
+//! Invariant: a secret leaves the process in two places, the token requests of `client` and of `login`, and only to
 //! an endpoint that a verified issuer's document names and that passed the egress policy.
 
+mod authorization;
 mod capabilities;
 mod client;
 mod discovery;
 mod endpoints;
 mod host;
 mod keys;
+mod login;
 mod probe;
 mod provider;
 mod redirect;
@@ -21,6 +24,7 @@ mod redirect_uri;
 mod render;
 mod settings;
 
+pub use login::{AnswerReading, AnswerWay, BrowserAnswer, StartedLogin, begin, finish, login_checks};
 pub use redirect_uri::RedirectUri;
 pub use settings::OidcSettings;
 

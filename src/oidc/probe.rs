@@ -27,7 +27,11 @@ pub(super) async fn probe(plan: &OidcPlan, network: &Network, report: &mut Repor
 }
 
 /// From the issuer to a document whose issuer is the right one and whose endpoints are permitted.
-async fn discover(plan: &OidcPlan, http: HttpClient<'_>, report: &mut Report) -> Option<ProviderMetadata> {
+pub(super) async fn discover(
+    plan: &OidcPlan,
+    http: HttpClient<'_>,
+    report: &mut Report,
+) -> Option<ProviderMetadata> {
     let (network, settings) = (http.network, &plan.settings);
     let connection = engine::connect(report, network, settings.issuer.endpoint(), plan.protection()).await?;
     let metadata = report.check(CheckName::Discovery, discovery::fetch(plan, http, connection)).await?;

@@ -1,16 +1,17 @@
 //! Whether the provider knows the redirect URI: an authorization request that nobody has to answer.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::header::{self, HeaderValue};
 use url::Url;
 
 use super::{
-    OidcPlan, OidcSettings, RedirectUri, discovery::ProviderMetadata, endpoints::seen_by_browsers,
+    OidcPlan, OidcSettings, RedirectUri,
+    authorization::{self, AuthorizationRequest, ResponseMode},
+    discovery::ProviderMetadata,
+    endpoints::seen_by_browsers,
     settings::SCOPES,
 };
 use crate::{
-    api::{CheckName, Reason, oidc_provider::AuthMethod},
+    api::{CheckName, Reason},
     engine::{Checked, Report},
     issuer::{at, expect_available},
     net::{HttpClient, HttpRequest, HttpResponse},
@@ -47,7 +48,7 @@ fn unreachable(settings: &OidcSettings, problem: &Problem) -> Checked {
         (),
         Reason::Inconclusive,
         format!(
-            "{message} W&B Server does not connect there itself, so this says nothing of people's browsers. Whether the provider knows the redirect URI {} was not seen: try a login, and turn spec.checks.redirectURI off if it works.",
+            "{message} W&B Server does not connect there itself, so this says nothing of people's browsers. Whether the provider knows the redirect URI {} was not seen: try a login (wandb-auth-operator login), and turn spec.checks.redirectURI off if it works.",
             settings.redirect_uri
         ),
     )
@@ -64,25 +65,17 @@ const UNUSED_VERIFIER: &str = "unused-since-no-code-comes-of-this-request-of-wan
 
 /// The request of W&B's login page, with `prompt=none`: an error comes back instead of a login page.
 fn authorization_url(settings: &OidcSettings, metadata: &ProviderMetadata) -> Url {
-    let redirect_uri = settings.redirect_uri.to_string();
-    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, UNUSED_VERIFIER.as_bytes()));
-    let flow = match settings.flow {
-        AuthMethod::Pkce => {
-            [("response_type", "code"), ("code_challenge", &challenge), ("code_challenge_method", "S256")]
-                .to_vec()
-        }
-        AuthMethod::Implicit => [("response_type", "id_token"), ("response_mode", "form_post")].to_vec(),
-    };
-    let mut url = metadata.authorization_endpoint.clone();
-    url.query_pairs_mut()
-        .extend_pairs(flow)
-        .append_pair("client_id", &settings.client_id)
-        .append_pair("redirect_uri", &redirect_uri)
+    let request = AuthorizationRequest {
+        redirect_uri: settings.redirect_uri.as_str(),
         // Extra scopes could be refused for reasons of their own.
-        .append_pair("scope", &SCOPES.join(" "))
-        .append_pair("state", "unused")
-        .append_pair("nonce", "unused")
-        .append_pair("prompt", "none");
+        scope: &SCOPES.join(" "),
+        state: "unused",
+        nonce: "unused",
+        verifier: UNUSED_VERIFIER,
+        response_mode: ResponseMode::FormPost,
+    };
+    let mut url = authorization::authorization_url(settings, metadata, &request);
+    url.query_pairs_mut().append_pair("prompt", "none");
     url
 }
 
@@ -135,7 +128,7 @@ fn unclear(seen: &str) -> Checked {
         (),
         Reason::Inconclusive,
         format!(
-            "{seen}; expected login_required. Try a login, and turn spec.checks.redirectURI off if it works."
+            "{seen}; expected login_required. Try a login (wandb-auth-operator login), and turn spec.checks.redirectURI off if it works."
         ),
     )
 }

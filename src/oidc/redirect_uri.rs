@@ -24,6 +24,23 @@ impl RedirectUri {
         Some(Self { url: Url::parse(&text).ok()?, text })
     }
 
+    /// An address of this machine itself (RFC 8252 section 7.3), at which a program can listen: `http://localhost:PORT/…`.
+    pub fn of_loopback(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let is_loopback = match url.host()? {
+            url::Host::Domain(name) => name == "localhost",
+            url::Host::Ipv4(address) => address.is_loopback(),
+            url::Host::Ipv6(address) => address.is_loopback(),
+        };
+        let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        (is_loopback && is_plain && url.scheme() == "http").then(|| Self { text: text.to_owned(), url })
+    }
+
+    /// The URL that the text is.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// The text as it is to be registered.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -62,6 +79,25 @@ mod tests {
         }
         for host in ["wandb.example.com", "https://wandb.example.com/app", "https://wandb.example.com//"] {
             assert_eq!(RedirectUri::of_host(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn programs_listen_on_loopback_only() {
+        for text in
+            ["http://localhost:8765/callback", "http://127.0.0.1:8765", "http://[::1]:8765/oidc/callback"]
+        {
+            assert_eq!(RedirectUri::of_loopback(text).unwrap().as_str(), text);
+        }
+        for text in [
+            "https://localhost:8765/callback",
+            "http://wandb.example.com/oidc/callback",
+            "http://localhost.example.com/",
+            "http://localhost:8765/?a=b",
+            "http://10.0.0.1:80/",
+            "localhost:8765",
+        ] {
+            assert_eq!(RedirectUri::of_loopback(text), None, "{text}");
         }
     }
 

@@ -12,6 +12,7 @@ mod image;
 mod instance;
 mod jwt;
 mod ldap;
+mod login;
 mod oidc;
 mod own_network;
 mod proxies;

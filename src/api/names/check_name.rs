@@ -95,6 +95,26 @@ pub enum CheckName {
     /// W&B Server makes of the variable of that name what is meant.
     Variable(Arc<str>),
 
+    // A login that a person tries.
+    /// The directory has exactly one entry for the name that the person typed.
+    PersonFound,
+    /// The directory accepts the person's password.
+    PasswordAccepted,
+    /// The provider sends the person's browser back with an answer to this login.
+    LoginAnswered,
+    /// The provider exchanges the code for tokens.
+    CodeExchanged,
+    /// The ID token is signed by the provider, in time, and made for this client and this login.
+    IdTokenVerified,
+    /// W&B Server reads an e-mail address of the person.
+    EmailRead,
+    /// W&B Server reads a name of the person.
+    NameRead,
+    /// W&B Server reads the groups of the person.
+    GroupsRead,
+    /// The list of groups that may log in has a group of the person.
+    LoginAllowed,
+
     // A look at the target.
     /// The break-glass switch of W&B Server is off.
     RestoreMode,
@@ -134,6 +154,22 @@ impl CheckName {
                 | Self::SettingsDocumented
                 | Self::AllowListRead
                 | Self::ProxyMatches
+        )
+    }
+
+    /// Whether only a person's own login shows it, which the command `login` tries and the operator never does.
+    pub fn is_of_login(&self) -> bool {
+        matches!(
+            self,
+            Self::PersonFound
+                | Self::PasswordAccepted
+                | Self::LoginAnswered
+                | Self::CodeExchanged
+                | Self::IdTokenVerified
+                | Self::EmailRead
+                | Self::NameRead
+                | Self::GroupsRead
+                | Self::LoginAllowed
         )
     }
 

@@ -316,6 +316,24 @@ pub enum Reason {
     TooManyKeys,
     /// Which of the account's keys is the one in use cannot be told.
     KeyNotIdentified,
+
+    // A login that a person tries.
+    /// The person is in none of the groups that may log in.
+    NotAllowed,
+    /// The provider ended the login with an error.
+    LoginRefused,
+    /// The answer belongs to another login.
+    AnswerMismatch,
+    /// The provider does not exchange the code.
+    CodeRefused,
+    /// The token lacks a claim that W&B Server reads.
+    ClaimMissing,
+    /// The provider says that nobody has verified the e-mail address.
+    EmailUnverified,
+    /// The token does not have the groups, but says where to read them.
+    GroupsElsewhere,
+    /// The groups do not have the names of the teams.
+    TeamsDiffer,
 }
 
 impl Reason {

@@ -89,6 +89,16 @@ enum StatusOutput {
 }
 
 impl PlaceArgs {
+    /// The namespace, where one is named.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// The context, where one is named.
+    pub(super) fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
     /// A client, and the namespace.
     pub(super) async fn connect(&self) -> anyhow::Result<(Client, String)> {
         let config = cluster::of_context(self.context.as_deref()).await?;

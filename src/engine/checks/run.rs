@@ -39,9 +39,7 @@ impl<'a, K: Kind> CheckRun<'a, K> {
         let judges_values = planned.account == Account::Named || !planned.remarks.is_empty();
         let shared = judges_values.then_some(CheckName::SecretValues);
         let order = shared.into_iter().chain(K::checks(plan)).collect();
-        let mut report = Report::new(order, planned.redactor.clone())
-            .on_behalf_of(planned.account)
-            .repeated(context.repetition);
+        let mut report = planned.report(order, context.repetition);
         if judges_values {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }

@@ -120,7 +120,7 @@ async fn ask(
     let parameters: Vec<_> = grant.into_iter().chain(scope).chain(more).collect();
     let answer = request_token(http, endpoint, client.id, authentication, &parameters).await;
     match answer.map_err(|problem| issuer.at(&problem))? {
-        TokenAnswer::Token(token) => Ok(ClientTokenAnswer::Token(token)),
+        TokenAnswer::Tokens(tokens) => Ok(ClientTokenAnswer::Token(tokens.access)),
         TokenAnswer::Refused(error) => {
             let seen = error.words(&client_redactor(client.id, client.secret));
             match error.code.as_str() {

@@ -16,7 +16,7 @@ mod kubernetes;
 mod opinion;
 mod real_tokens;
 mod rules;
-mod scripted_issuer;
+pub(crate) mod scripted_issuer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

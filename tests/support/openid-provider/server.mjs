@@ -17,6 +17,7 @@ async function newKey() {
   return { ...(await exportJWK(privateKey)), kid: randomUUID(), alg: 'RS256', use: 'sig' };
 }
 
+// Two people lack something: `without-email`, and `in-many-groups`, whose token only says where the groups are.
 function account(id) {
   const claims = {
     sub: id,
@@ -26,6 +27,14 @@ function account(id) {
     email_verified: true,
     groups: ['wandb'],
   };
+  if (id === 'without-email') {
+    delete claims.email;
+  }
+  if (id === 'in-many-groups') {
+    delete claims.groups;
+    claims._claim_names = { groups: 'src1' };
+    claims._claim_sources = { src1: { endpoint: `${issuer}/groups` } };
+  }
   return { accountId: id, claims: () => claims };
 }
 
@@ -43,8 +52,8 @@ const resourceIndicators = {
   }),
 };
 
-function handlerOf(keys) {
-  const provider = new Provider(issuer, {
+function providerOf(keys) {
+  return new Provider(issuer, {
     clients: configuration.clients,
     jwks: { keys },
     scopes: ['openid', 'offline_access', ...configuration.scopes],
@@ -56,19 +65,73 @@ function handlerOf(keys) {
     },
     conformIdTokenClaims: false,
     cookies: { keys: [randomUUID()] },
-    features: { clientCredentials: { enabled: true }, resourceIndicators },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators,
+    },
     findAccount: (ctx, id) => account(id),
+    interactions: { url: (ctx, { uid }) => `${mountPath}/interaction/${uid}` },
   });
-  return provider.callback();
+}
+
+function page(title, fields) {
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1>
+<form method="post">${fields}</form></html>`;
+}
+
+function show(response, status, html) {
+  response.writeHead(status, { 'Content-Type': 'text/html; charset=utf-8', 'Cache-Control': 'no-store' });
+  response.end(html);
+}
+
+const LOGIN_FIELDS = `<label>Name <input name="login" autocomplete="off"></label>
+<label>Password <input name="password" type="password"></label>
+<button type="submit">Log in</button>`;
+const CONSENT_FIELDS = `<button name="decision" value="allow">Allow</button>
+<button name="decision" value="refuse">Refuse</button>`;
+
+async function grantOf({ grantId, session, params, prompt: { details } }) {
+  const grant = grantId
+    ? await provider.Grant.find(grantId)
+    : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
+  if (details.missingOIDCScope) {
+    grant.addOIDCScope(details.missingOIDCScope.join(' '));
+  }
+  return grant.save();
+}
+
+// The login page: the password is `<name>-password`. After it comes a page that asks for the consent.
+async function interact(request, response) {
+  const interaction = await provider.interactionDetails(request, response);
+  const isLogin = interaction.prompt.name === 'login';
+  if (request.method !== 'POST') {
+    return show(response, 200, isLogin ? page('Log in', LOGIN_FIELDS) : page('Consent', CONSENT_FIELDS));
+  }
+  const form = new URLSearchParams((await request.toArray()).join(''));
+  if (!isLogin) {
+    return form.get('decision') === 'allow'
+      ? provider.interactionFinished(request, response, { consent: { grantId: await grantOf(interaction) } })
+      : provider.interactionFinished(request, response, {
+          error: 'access_denied',
+          error_description: 'The person refuses the consent',
+        });
+  }
+  const name = form.get('login');
+  return form.get('password') === `${name}-password`
+    ? provider.interactionFinished(request, response, { login: { accountId: name } })
+    : show(response, 401, page('Wrong name or password', LOGIN_FIELDS));
 }
 
 // The first key signs; a provider's keys are fixed, so new keys take a new provider.
 let keys = [await newKey()];
-let handle = handlerOf(keys);
+let provider = providerOf(keys);
+let handle = provider.callback();
 
 function replaceKeys(replacement) {
   keys = replacement;
-  handle = handlerOf(keys);
+  provider = providerOf(keys);
+  handle = provider.callback();
 }
 
 function serve(request, response) {
@@ -79,6 +142,10 @@ function serve(request, response) {
   }
   request.originalUrl = request.url;
   request.url = request.url.slice(mountPath.length);
+  if (request.url.startsWith('/interaction/')) {
+    interact(request, response).catch((error) => show(response, 400, page(error.name, '')));
+    return;
+  }
   handle(request, response);
 }
 

@@ -66,8 +66,8 @@ fn the_command_line_is_up_to_date() -> Result<()> {
     let mut text = format!(
         "# Command line\n\n{NOTE}`wandb-auth-operator COMMAND --help` says the same. `RUST_LOG` sets the log filter of `run`. The \
          cluster comes from `KUBECONFIG` or from the pod.\n\n\
-         | exit code of `check`, `render` and `import` | means |\n|---|---|\n\
-         | 0 | all is well, apart from warnings |\n| 1 | a check failed, or warns with `--fail-on-warning`; for `import` also that a value would change |\n\
+         | exit code of `check`, `login`, `render` and `import` | means |\n|---|---|\n\
+         | 0 | all is well, apart from warnings |\n| 1 | a check failed, or warns with `--fail-on-warning`; for `import` also that a value would change, for `login` that the person cannot log in |\n\
          | 2 | something kept the command from its work: a file, the spec or a reference |\n\n\
          | exit code of `status`, and of `recheck` and `rotate` with `--wait` | means |\n|---|---|\n\
          | 0 | all is Ready, apart from warnings |\n| 1 | something is not Ready |\n\

@@ -12,6 +12,7 @@ pub struct OpenIdClient {
     response_types: Vec<&'static str>,
     grant_types: Vec<&'static str>,
     token_endpoint_auth_method: &'static str,
+    application_type: &'static str,
 }
 
 impl OpenIdClient {
@@ -24,6 +25,7 @@ impl OpenIdClient {
             response_types: vec!["code"],
             grant_types: vec!["authorization_code"],
             token_endpoint_auth_method: "client_secret_basic",
+            application_type: "web",
         }
     }
 
@@ -53,6 +55,19 @@ impl OpenIdClient {
             grant_types: vec!["client_credentials"],
             ..Self::confidential(id, secret, "")
         }
+    }
+
+    /// The same, with another redirect URI beside its first.
+    #[must_use]
+    pub fn and_redirect_uri(mut self, redirect_uri: &str) -> Self {
+        self.redirect_uris.push(redirect_uri.to_owned());
+        self
+    }
+
+    /// The same as a program on a person's machine, whose redirect URIs may be on loopback in every flow.
+    #[must_use]
+    pub fn native(self) -> Self {
+        Self { application_type: "native", ..self }
     }
 
     /// The same, sending its secret in the request's body.

@@ -22,7 +22,9 @@ const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running provider on 127.0.0.1, ended on drop.
 ///
-/// Every name is an account: `alice` has the e-mail `alice@example.org` and the group `wandb`.
+/// Every name is an account: `alice` has the e-mail `alice@example.org`, the group `wandb` and, at the login page, the
+/// password `alice-password`. `without-email` has no e-mail, and the token of `in-many-groups` says only where the groups
+/// can be read.
 #[derive(Debug)]
 pub struct OpenIdProvider {
     process: Option<ChildProcess>,

@@ -1,0 +1,156 @@
+//! Listens on this machine for the browser that the provider sends back.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use axum::{
+    Router,
+    body::to_bytes,
+    extract::Request,
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures::future::join_all;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+use url::Host;
+
+use crate::oidc::{BrowserAnswer, RedirectUri};
+
+/// Open sockets at the address of this machine.
+pub(super) struct Listener {
+    sockets: Vec<TcpListener>,
+    path: String,
+}
+
+/// More is no answer.
+const BODY_LIMIT: usize = 256 * 1024;
+
+impl Listener {
+    /// Opens the address. A browser may take localhost for either family of addresses.
+    pub(super) async fn open(uri: &RedirectUri) -> anyhow::Result<Self> {
+        let url = uri.url();
+        let port = url.port_or_known_default().unwrap_or(80);
+        let addresses: Vec<SocketAddr> = match url.host() {
+            Some(Host::Ipv4(address)) => vec![(address, port).into()],
+            Some(Host::Ipv6(address)) => vec![(address, port).into()],
+            _ => vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
+        };
+        let mut sockets = Vec::new();
+        let mut fault = None;
+        for address in addresses {
+            match TcpListener::bind(address).await {
+                Ok(socket) => sockets.push(socket),
+                // A machine need not have both families; the first one is there on all.
+                Err(error) if sockets.is_empty() => {
+                    fault.get_or_insert(error);
+                }
+                Err(_) => {}
+            }
+        }
+        match fault {
+            Some(error) if sockets.is_empty() => {
+                Err(anyhow!(error)).with_context(|| format!("--redirect-uri: nobody can listen at {uri}"))
+            }
+            _ => Ok(Self { sockets, path: url.path().to_owned() }),
+        }
+    }
+
+    /// The first answer that is to this login. Others are told that they are not, and the waiting goes on.
+    pub(super) async fn answer(self, is_ours: impl Fn(&BrowserAnswer) -> bool) -> BrowserAnswer {
+        let (sender, mut arrivals) = mpsc::channel(1);
+        let stopping = CancellationToken::new();
+        let path: Arc<str> = self.path.into();
+        let servers = self.sockets.into_iter().map(|socket| {
+            let (sender, path) = (sender.clone(), Arc::clone(&path));
+            let routes = Router::new().fallback(move |request| respond(request, path, sender));
+            axum::serve(socket, routes)
+                .with_graceful_shutdown(stopping.clone().cancelled_owned())
+                .into_future()
+        });
+        let mut serving = std::pin::pin!(join_all(servers.collect::<Vec<_>>()));
+        let waiting = async {
+            loop {
+                let Some(Arrival { answer, page }) = arrivals.recv().await else {
+                    return std::future::pending().await;
+                };
+                let is_ours = is_ours(&answer);
+                // A browser that is gone needs no page.
+                let _ = page.send(if is_ours { DONE } else { OTHER });
+                if is_ours {
+                    return answer;
+                }
+            }
+        };
+        tokio::select! {
+            answer = waiting => {
+                stopping.cancel();
+                // The page is still on its way to the browser.
+                let _ = tokio::time::timeout(FAREWELL, serving).await;
+                answer
+            }
+            _ = &mut serving => std::future::pending().await,
+        }
+    }
+}
+
+/// How long the browser may take to read its page.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// An answer, and where the page for the browser goes.
+struct Arrival {
+    answer: BrowserAnswer,
+    page: oneshot::Sender<&'static str>,
+}
+
+async fn respond(request: Request, path: Arc<str>, sender: mpsc::Sender<Arrival>) -> Response {
+    if request.uri().path() != &*path {
+        return page(StatusCode::NOT_FOUND, ELSEWHERE);
+    }
+    let text = match *request.method() {
+        Method::GET => request.uri().query().unwrap_or_default().to_owned(),
+        Method::POST => match to_bytes(request.into_body(), BODY_LIMIT).await {
+            Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+            Err(_) => return page(StatusCode::PAYLOAD_TOO_LARGE, NOTHING),
+        },
+        _ => return page(StatusCode::METHOD_NOT_ALLOWED, ELSEWHERE),
+    };
+    let Some(answer) = BrowserAnswer::of_parameters(&text) else {
+        return page(StatusCode::BAD_REQUEST, NOTHING);
+    };
+    let (sent, shown) = oneshot::channel();
+    if sender.send(Arrival { answer, page: sent }).await.is_err() {
+        return page(StatusCode::GONE, OTHER);
+    }
+    match shown.await.unwrap_or(OTHER) {
+        DONE => page(StatusCode::OK, DONE),
+        other => page(StatusCode::BAD_REQUEST, other),
+    }
+}
+
+const DONE: &str =
+    "The answer has arrived. Close this window: the terminal shows what W&amp;B Server reads of it.";
+const OTHER: &str = "This answer belongs to another login. Open the address that the terminal printed last.";
+const NOTHING: &str = "The provider sent the browser back without an answer that a server can read. With authMethod: implicit, it must post a form (response_mode form_post).";
+const ELSEWHERE: &str = "This address is not the one of the login.";
+
+/// A page without anything of the answer in it.
+fn page(status: StatusCode, text: &str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+    ];
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><title>wandb-auth-operator login</title><p>{text}</p></html>"
+    );
+    (status, headers, html).into_response()
+}

@@ -1,0 +1,156 @@
+//! A person's login in a browser, as W&B Server has it: the authorization code flow with PKCE, or the implicit flow.
+//!
+//! [`begin`] makes the address for the browser, `answer` reads what comes back, and [`finish`] does what W&B Server does
+//! with it: `exchange` gets the ID token for the code, `id_token` verifies it as go-oidc does, and `claims` reads the
+//! person, with `advice` on where a provider is told to say what is missing.
+
+mod advice;
+mod answer;
+mod claims;
+mod exchange;
+mod id_token;
+
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use url::Url;
+
+use self::answer::Grant;
+pub use self::answer::{AnswerReading, BrowserAnswer};
+use super::{
+    OidcPlan, RedirectUri,
+    authorization::{AuthorizationRequest, ResponseMode, authorization_url},
+    discovery::ProviderMetadata,
+    keys,
+    probe::discover,
+};
+use crate::{
+    api::{CheckName, oidc_provider::AuthMethod},
+    engine::Report,
+    login::PersonAsRead,
+    net::{HttpClient, Network},
+    sensitive::Sensitive,
+};
+
+/// How the answer of the browser gets here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerWay {
+    /// The provider sends the browser to W&B Server, and the person copies the address.
+    Pasted,
+    /// The provider sends the browser to this address, at which the program listens.
+    Listened(RedirectUri),
+}
+
+/// A login that a browser is to answer.
+pub struct StartedLogin {
+    metadata: ProviderMetadata,
+    redirect_uri: RedirectUri,
+    url: Url,
+    state: String,
+    nonce: String,
+    verifier: Sensitive,
+}
+
+impl StartedLogin {
+    /// What the person opens.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Where the browser comes back to.
+    pub fn redirect_uri(&self) -> &RedirectUri {
+        &self.redirect_uri
+    }
+
+    /// Whether the answer is to this login. Some providers leave the state out of errors, which lead to nothing.
+    pub fn is_answered_by(&self, answer: &BrowserAnswer) -> bool {
+        match answer.state() {
+            Some(state) => state == self.state,
+            None => answer.is_error(),
+        }
+    }
+}
+
+/// Every check of a login, in order.
+pub fn login_checks(plan: &OidcPlan) -> Vec<CheckName> {
+    let connection = plan.protection().checks();
+    let exchange = (plan.settings.flow == AuthMethod::Pkce).then_some(CheckName::CodeExchanged);
+    connection
+        .chain([CheckName::Discovery, CheckName::IssuerMatches, CheckName::Endpoints])
+        .chain([CheckName::LoginAnswered])
+        .chain(exchange)
+        .chain([CheckName::IdTokenVerified, CheckName::EmailRead, CheckName::NameRead, CheckName::GroupsRead])
+        .collect()
+}
+
+/// Finds the provider, and makes the address for the browser.
+pub async fn begin(
+    plan: &OidcPlan,
+    network: &Network,
+    way: AnswerWay,
+    report: &mut Report,
+) -> Option<StartedLogin> {
+    let http = HttpClient { network, trust: &plan.trust };
+    let metadata = discover(plan, http, report).await?;
+    let settings = &plan.settings;
+    let (redirect_uri, response_mode) = match way {
+        AnswerWay::Pasted => (settings.redirect_uri.clone(), ResponseMode::Fragment),
+        AnswerWay::Listened(uri) => (uri, ResponseMode::FormPost),
+    };
+    let [state, nonce, verifier] = [unguessable(), unguessable(), unguessable()];
+    let request = AuthorizationRequest {
+        redirect_uri: redirect_uri.as_str(),
+        scope: &settings.scopes().collect::<Vec<_>>().join(" "),
+        state: &state,
+        nonce: &nonce,
+        verifier: &verifier,
+        response_mode,
+    };
+    let url = authorization_url(settings, &metadata, &request);
+    Some(StartedLogin { metadata, redirect_uri, url, state, nonce, verifier: verifier.into() })
+}
+
+/// A text that nobody can guess, in 43 characters as RFC 7636 wants them.
+fn unguessable() -> String {
+    let mut bytes = [0; 32];
+    // An error can be ignored: a process without random numbers cannot speak TLS either.
+    let _ = rand::fill(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Does with the answer what W&B Server does, and reads the person. `teams` are the names of teams at W&B that the
+/// person's groups are compared with.
+pub async fn finish(
+    plan: &OidcPlan,
+    network: &Network,
+    (started, answer): (&StartedLogin, &BrowserAnswer),
+    teams: &[String],
+    report: &mut Report,
+) -> Option<PersonAsRead> {
+    let http = HttpClient { network, trust: &plan.trust };
+    answer.secrets().for_each(|secret| report.conceal(&secret));
+    let grant = report.record(CheckName::LoginAnswered, answer::judge(plan, started, answer))?;
+    let id_token = match grant {
+        Grant::Code(code) => {
+            let exchanged = Box::pin(exchange::exchange(plan, http, started, &code));
+            report.check(CheckName::CodeExchanged, exchanged).await?
+        }
+        Grant::IdToken(id_token) => id_token,
+    };
+    report.conceal(&id_token);
+    let verified = async {
+        let keys = keys::read(plan, http, &started.metadata).await?;
+        let rules = id_token::IdTokenRules {
+            issuer: &plan.settings.issuer,
+            client: &plan.settings.client_id,
+            algorithms: &started.metadata.document.algorithms,
+            nonce: &started.nonce,
+            now: Timestamp::now(),
+        };
+        rules.verify(id_token.expose(), &keys)
+    };
+    let claims = report.check(CheckName::IdTokenVerified, verified).await?;
+    let mut person = claims::read(&plan.settings, &claims, teams, report);
+    person.token_bytes = Some(id_token.expose().len());
+    Some(person)
+}
