@@ -13,7 +13,8 @@ use super::{
     inputs::resolve::{Resolved, resolve},
     plan::prepare_known,
     publish::write::{candidate, publish, renew_held, retain_secret},
-    run_record::RunRecord,
+    run_record::{RunRecord, ServerPodNews},
+    server_pod,
     status::{
         inputs::Outcome,
         run_events::RunEvents,
@@ -21,7 +22,7 @@ use super::{
     },
 };
 use crate::{
-    api::{RECHECK_ANNOTATION, Reason},
+    api::{CheckFrom, RECHECK_ANNOTATION, Reason},
     error::Error,
 };
 
@@ -96,13 +97,28 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let result = RunResult {
         outcome: Outcome::Checked { verdict, findings: &history.findings, checked_inputs },
         details: Some(details),
-        record: RunRecord { last_check: history.last_check, ..record },
+        record: RunRecord {
+            last_check: history.last_check,
+            is_under_way: history.is_under_way,
+            server_pod: server_pod_news(object, context).await?,
+            ..record
+        },
         published: Some(published),
         delivered,
     };
-    let action = update_status(object, context, result, &mut events).await;
+    let action = update_status(object, context, result, &mut events).await?;
+    // A pod goes once its verdict is in the status, and not before.
+    server_pod::tidy(object, context).await?;
     drop(permit);
-    action
+    Ok(action)
+}
+
+/// What the status says of the pod that makes the checks; nothing is left of one that makes them no longer.
+async fn server_pod_news<K: Kind>(object: &K, context: &Context<K>) -> Result<ServerPodNews, Error> {
+    match object.common().check_from {
+        CheckFrom::Operator => server_pod::leave(object, context).await,
+        CheckFrom::ServerPod => Ok(server_pod::news(object, context)),
+    }
 }
 
 /// The rest of a run whose resource is suspended: nothing is looked at, and nothing but the owner of the Secret is
@@ -113,6 +129,7 @@ async fn suspended<K: Kind>(
     resolved: &Resolved,
     events: &mut RunEvents<'_, K>,
 ) -> Result<Action, Error> {
+    server_pod::pause(object, context).await?;
     retain_secret(object, context, resolved).await?;
     let (outcome, record) = (Outcome::Suspended, RunRecord::default());
     let result = RunResult { outcome, details: None, record, published: None, delivered: None };
@@ -127,6 +144,7 @@ async fn unchecked<K: Kind>(
     outcome: Outcome<'_>,
     events: &mut RunEvents<'_, K>,
 ) -> Result<Action, Error> {
+    server_pod::pause(object, context).await?;
     let record = record(object, &resolved);
     let published = publish(object, context, resolved, Candidate::None, events).await?;
     let delivered = match &outcome {

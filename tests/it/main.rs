@@ -18,6 +18,7 @@ mod proxies;
 mod publishing;
 mod release;
 mod samples;
+pub mod server_pods;
 pub mod service_account;
 mod trust;
 mod validation;
