@@ -62,6 +62,10 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     };
     let checked_inputs = CheckedInputs::known(object, &spec, &resolved.objects);
     let record = record(object, &resolved);
+    let server_pod = match object.common().check_from {
+        CheckFrom::Operator => server_pod::leave(object, context, &planned).await?,
+        CheckFrom::ServerPod => ServerPodNews::Unchanged,
+    };
 
     // Check. The permit is released before: a server that hangs must delay its own resource only.
     drop(permit);
@@ -100,7 +104,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         record: RunRecord {
             last_check: history.last_check,
             is_under_way: history.is_under_way,
-            server_pod: server_pod_news(object, context).await?,
+            server_pod: server_pod::news(object, context, server_pod),
             ..record
         },
         published: Some(published),
@@ -111,14 +115,6 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     server_pod::tidy(object, context).await?;
     drop(permit);
     Ok(action)
-}
-
-/// What the status says of the pod that makes the checks; nothing is left of one that makes them no longer.
-async fn server_pod_news<K: Kind>(object: &K, context: &Context<K>) -> Result<ServerPodNews, Error> {
-    match object.common().check_from {
-        CheckFrom::Operator => server_pod::leave(object, context).await,
-        CheckFrom::ServerPod => Ok(server_pod::news(object, context)),
-    }
 }
 
 /// The rest of a run whose resource is suspended: nothing is looked at, and nothing but the owner of the Secret is

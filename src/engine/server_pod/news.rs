@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use kube::ResourceExt;
+
 use super::{PodMemory, PodPresence, candidate::name_of, cluster};
 use crate::{
     api::{CheckFrom, ConditionType, Status, status::ServerPodStatus},
     engine::{
-        CheckHistory, Context, Kind,
+        CheckHistory, Context, Kind, Planned,
         delivery::{Delivered, Progress},
         run_record::ServerPodNews,
     },
@@ -47,10 +49,14 @@ fn proven<K: Kind>(object: &K, context: &Context<K>) -> Option<u64> {
     context.memory.server_pod(object).revision.or_else(of_status)
 }
 
-/// What the status is to say.
-pub(in crate::engine) fn news<K: Kind>(object: &K, context: &Context<K>) -> ServerPodNews {
-    if context.server_pods.is_none() {
-        return ServerPodNews::Unchanged;
+/// What the status is to say; `left` is what became of a pod that is not wanted any more.
+pub(in crate::engine) fn news<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    left: ServerPodNews,
+) -> ServerPodNews {
+    if context.server_pods.is_none() || object.common().check_from == CheckFrom::Operator {
+        return left;
     }
     ServerPodNews::Known(ServerPodStatus { name: name_of(object).into(), revision: proven(object, context) })
 }
@@ -99,16 +105,18 @@ pub(in crate::engine) async fn pause<K: Kind>(object: &K, context: &Context<K>) 
     Ok(())
 }
 
-/// Deletes both, since the operator makes the checks itself, and has the status name them no longer.
+/// Deletes both, since the operator makes the checks itself, and has the status name them no longer. Whoever asked for
+/// that by another spec wants the credentials to be sent by the operator.
 pub(in crate::engine) async fn leave<K: Kind>(
     object: &K,
     context: &Context<K>,
+    planned: &Planned<K>,
 ) -> Result<ServerPodNews, Error> {
-    if !is_named(object, context) {
+    if !is_named(object, context) || !is_removed(object, context).await? {
         return Ok(ServerPodNews::Unchanged);
     }
-    if !is_removed(object, context).await? {
-        return Ok(ServerPodNews::Unchanged);
+    if let Some(login) = K::login(&planned.plan) {
+        context.network.seen_from(&object.namespace().unwrap_or_default()).release_elsewhere(&login);
     }
     context.memory.keep_server_pod(object, PodMemory { presence: PodPresence::Absent, revision: None });
     Ok(ServerPodNews::Over)

@@ -169,7 +169,7 @@ impl<K: Kind> PodStep<'_, K> {
                 let is_old = candidate::ended_ago(pod, now).is_some_and(|ago| ago > VERDICT_LASTS);
                 if is_old && findings.failure().is_none() {
                     cluster::remove(self.object, self.context).await?;
-                    return Ok(self.prepares("is made anew"));
+                    return Ok(self.prepares("is made again"));
                 }
                 if let Some(login) = K::login(&self.planned.plan) {
                     let (said, problem) = outcome::answer(&findings);
