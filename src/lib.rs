@@ -97,6 +97,13 @@
 //!   Tests: `engine::shared_answers::nobody_is_ready_by_an_answer_that_another_resource_cannot_get_any_more`,
 //!   `engine::shared_answers::who_asks_for_a_look_gets_one_and_others_share_what_it_found`,
 //!   `engine::shared_answers::every_look_of_a_resource_sees_something_new`.
+//! - With `checkFrom: ServerPod`, nothing is published before a pod like the server's has proven it. A resource never has
+//!   two such pods, none gets traffic or a token, and nothing is left of them; a password that one was refused is sent
+//!   by no other.
+//!   Tests: `server_pods::verdicts::what_only_the_operator_reaches_is_not_published`,
+//!   `server_pods::crashes::whatever_write_is_the_last_nothing_is_left_and_the_end_is_the_same`,
+//!   `server_pods::admission::the_pod_is_restricted_owned_and_gets_no_traffic`,
+//!   `server_pods::passwords::a_wrong_password_is_sent_by_one_pod_for_all_who_have_it`.
 //! - A connection goes to an address that the egress policy has seen, and no redirect is followed.
 //!   Tests: `engine::checking::an_address_that_egress_forbids_is_never_connected_to`,
 //!   `oidc::documents::a_redirect_is_told_and_not_followed`.

@@ -15,8 +15,9 @@ use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
     api_server::{self, Cluster, Writes, addresses::keep_current},
     engine::{
-        Context, Events, Kind, MANAGER, Registry, Waits, WatchScope, Watches, heartbeat, look_for_endings,
-        look_for_namespace, metrics::Metrics, run_controller, watch_references, watch_targets,
+        Context, Events, Kind, MANAGER, Registry, ServerPods, Waits, WatchScope, Watches, heartbeat,
+        look_for_endings, look_for_namespace, metrics::Metrics, run_controller, watch_references,
+        watch_targets,
     },
     leader::Election,
     net::{EgressPolicy, Proxies, SharedNetwork},
@@ -42,6 +43,8 @@ pub struct Options {
     pub metrics_address: SocketAddr,
     /// Whether replicas elect a leader.
     pub election: LeaderElection,
+    /// How pods are made that make checks in the place of a server, if they may be made.
+    pub server_pods: Option<ServerPods>,
 }
 
 /// Whether replicas elect a leader.
@@ -200,7 +203,8 @@ impl Controllers {
             shared.stopping.clone(),
             Arc::clone(&shared.registry),
         );
-        let context = Arc::new(context.with_runs(shared.options.concurrency));
+        let context = context.with_runs(shared.options.concurrency);
+        let context = Arc::new(context.with_server_pods(shared.options.server_pods.clone()));
         for scope in &shared.options.scopes {
             let run = run_controller(Arc::clone(&context), scope, &shared.watches);
             self.runs.push(run.boxed());

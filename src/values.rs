@@ -16,6 +16,10 @@ pub struct Env {
     pub field: Option<Field>,
 }
 
+/// The address at which people open W&B, in the order of preference. No kind publishes it.
+pub const HOST: Env =
+    Env { local: Some("HOST"), split: &["GORILLA_FRONTEND_HOST", "GORILLA_FILE_HOST"], field: None };
+
 /// Settings for which the W&B operator's resource has fields of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {

@@ -29,6 +29,10 @@ pub struct CommonSpec {
     #[x_kube(validation = is_an_object_name())]
     pub secret_name: Option<String>,
 
+    /// From where the checks are made. Default: `Operator`, from its own pod. `ServerPod` makes them from a pod like those of the target, before new values are published and then every 12 times `checkInterval`; it needs a `target`, and `serverPodChecks.enabled` in the chart.
+    #[serde(default)]
+    pub check_from: CheckFrom,
+
     /// When values are published. Default: `WhenVerified`, only after every check has passed, so that a wrong password never replaces a right one. `Always` publishes whatever parses.
     #[serde(default)]
     pub publish_policy: PublishPolicy,
@@ -83,6 +87,23 @@ impl CommonSpec {
         "secretName",
         "target",
     ];
+}
+
+/// From where checks are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum CheckFrom {
+    /// From the operator's own pod.
+    #[default]
+    Operator,
+    /// From a pod like those of the target.
+    ServerPod,
+}
+
+impl CheckFrom {
+    /// Whether it is the operator's own pod, which needs no mention.
+    pub fn is_operator(&self) -> bool {
+        *self == Self::Operator
+    }
 }
 
 /// Whether Kubernetes takes the text as the name of an object. Everything else must be kept out of
@@ -273,6 +294,13 @@ pub(super) fn secret_name_stays() -> Rule {
 pub(super) fn name_leaves_room() -> Rule {
     Rule::new("has(self.spec.secretName) || self.metadata.name.size() <= 240")
         .message("metadata.name must be at most 240 characters long, or spec.secretName must be set")
+}
+
+/// A rule of a spec: a pod like the server's needs a server.
+pub(super) fn server_pod_needs_a_target() -> Rule {
+    Rule::new("!has(self.checkFrom) || self.checkFrom != 'ServerPod' || has(self.target)").message(
+        "checkFrom: ServerPod needs a target, since the checks are made from a pod like those of the target",
+    )
 }
 
 /// A rule of a URL: a port, where there is one, is one that can be connected to.

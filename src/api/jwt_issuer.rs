@@ -31,6 +31,7 @@ use super::{CommonSpec, InstanceSpec, KeyReference, SharedStatus, common};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = common::server_pod_needs_a_target(),
     validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that keys travel unencrypted, so anybody on the way can replace them"),
     validation = Rule::new("self.skipAudienceValidation || size(self.audiences) > 0").message("audiences must name at least one audience; set skipAudienceValidation: true only if tokens for any audience are to be accepted"),
     validation = Rule::new("!has(self.tls) || !self.issuer.startsWith('http://') || !self.insecurePlaintext || (has(self.instance) && !self.instance.baseURL.startsWith('http://'))").message("tls has no effect without an https:// URL")

@@ -34,6 +34,7 @@ use super::{CommonSpec, KeyReference, SharedStatus, common};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = common::server_pod_needs_a_target(),
     validation = Rule::new("!(self.address.startsWith('ldaps://') && self.startTLS)").message("startTLS is only for an ldap:// address; an ldaps:// address is encrypted from the start"),
     validation = Rule::new("!self.address.startsWith('ldap://') || self.startTLS || self.insecurePlaintext").message("an ldap:// address sends passwords unencrypted: use ldaps://, set startTLS: true, or set insecurePlaintext: true to accept that"),
     validation = Rule::new("!has(self.tls) || !self.address.startsWith('ldap://') || self.startTLS || !self.insecurePlaintext").message("tls has no effect without encryption: use ldaps:// or set startTLS: true"),

@@ -17,8 +17,8 @@ mod shared_status;
 pub mod status;
 
 pub use common::{
-    AdoptionPolicy, CaBundleSource, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, TargetSpec,
-    TlsSpec,
+    AdoptionPolicy, CaBundleSource, CheckFrom, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy,
+    TargetSpec, TlsSpec,
 };
 pub use duration::Duration;
 pub use instance::InstanceSpec;

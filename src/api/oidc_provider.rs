@@ -32,6 +32,7 @@ use super::{CommonSpec, Duration, KeyReference, SharedStatus, common, duration};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = common::server_pod_needs_a_target(),
     validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel unencrypted"),
     validation = Rule::new("!self.host.startsWith('http://') || self.insecurePlaintext").message("host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel unencrypted"),
     validation = Rule::new("!(has(self.provider) && self.provider == 'Cognito' && self.authMethod == 'implicit')").message("Amazon Cognito works with authMethod: pkce only"),

@@ -36,6 +36,7 @@ use super::{CommonSpec, Duration, InstanceSpec, KeyReference, SharedStatus, comm
 #[x_kube(
     validation = Rule::new("has(self.team) != has(self.organization)").message("exactly one of team and organization must be set"),
     validation = Rule::new("!has(self.credentials.apiKey) || !has(self.credentials.apiKey.createWith) || has(self.team) || !has(self.organization)").message("createWith makes an account in a team; accounts of an organization can only be made in the web UI"),
+    validation = Rule::new("!has(self.checkFrom) || self.checkFrom == 'Operator'").message("checkFrom must be Operator for a ServiceAccount, since the operator itself acts at W&B Server"),
     validation = Rule::new("!has(self.target)").message("target must not be set for a ServiceAccount: its values are for programs that use W&B, and the pods of these programs read the Secret"),
     validation = Rule::new("!has(self.tls) || !self.instance.baseURL.startsWith('http://') || !self.instance.insecurePlaintext || has(self.credentials.federated)").message("tls has no effect on a baseURL without https://")
 )]

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CheckFrom;
 use crate::text::Text;
 
 /// What the operator found out about a resource.
@@ -50,6 +51,10 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_inputs: Option<String>,
 
+    /// What is known of the checks from a pod like those of the target; nothing with `checkFrom: Operator`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_pod: Option<ServerPodStatus>,
+
     /// The Secret that holds the published values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
@@ -72,6 +77,16 @@ pub struct NoDetails {}
 pub struct SecretReference {
     /// Name of the Secret.
     pub name: String,
+}
+
+/// What is known of the checks from a pod like those of the target.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct ServerPodStatus {
+    /// The name of the pod, and of the Secret with the values that it checks. Both exist only while a check is under way.
+    pub name: Text,
+    /// The revision of the target after whose rollout the last check was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
 }
 
 /// A Secret or ConfigMap that the spec refers to, as it was read.
@@ -97,6 +112,9 @@ pub struct CheckStatus {
     pub reason: Text,
     /// What was seen, what was expected and what to do next.
     pub message: Text,
+    /// `ServerPod` for a check that was made from a pod like those of the target; nothing for one of the operator's own.
+    #[serde(default, skip_serializing_if = "CheckFrom::is_operator")]
+    pub from: CheckFrom,
 }
 
 /// How a check ended.

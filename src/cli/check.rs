@@ -206,7 +206,7 @@ impl ResourceFindings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::CheckResult;
+    use crate::api::{CheckFrom, CheckResult};
 
     #[test]
     fn programs_are_told_as_little_as_people_if_they_ask_for_it() {
@@ -222,6 +222,7 @@ mod tests {
                     result: *result,
                     reason: "Passed".into(),
                     message: "".into(),
+                    from: CheckFrom::Operator,
                 })
                 .collect(),
             durations_milliseconds: names.iter().map(|(_, _, milliseconds)| *milliseconds).collect(),

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     api::Duration,
-    engine::{MANAGER, Waits, WatchScope},
+    engine::{MANAGER, ServerPods, Waits, WatchScope},
     open_files,
     operator::{LeaderElection, Options, operate},
     telemetry::{self, LogFormat},
@@ -61,6 +62,22 @@ pub struct RunArguments {
     #[arg(long, value_name = "NAME", env = "WANDB_AUTH_LEASE_NAME", default_value = MANAGER)]
     lease_name: String,
 
+    /// Make the checks of resources with checkFrom: ServerPod from pods of this image. The operator then needs the right to create and delete pods.
+    #[arg(long, env = "WANDB_AUTH_SERVER_POD_CHECKS")]
+    server_pod_checks: bool,
+
+    /// With --server-pod-checks: the operator's own image, as nodes pull it.
+    #[arg(long, value_name = "IMAGE", env = "WANDB_AUTH_IMAGE")]
+    image: Option<String>,
+
+    /// With --server-pod-checks: Secret of each namespace with which the image is pulled; may be repeated.
+    #[arg(long, value_name = "NAME", env = "WANDB_AUTH_IMAGE_PULL_SECRET", value_delimiter = ',')]
+    image_pull_secret: Vec<String>,
+
+    /// With --server-pod-checks: how long such a pod may take to answer, from its creation on.
+    #[arg(long, value_name = "DURATION", env = "WANDB_AUTH_SERVER_POD_PATIENCE", default_value = "2m")]
+    server_pod_patience: Duration,
+
     /// How log lines are written.
     #[arg(long, value_enum, env = "WANDB_AUTH_LOG_FORMAT", default_value_t = LogFormat::Json)]
     log_format: LogFormat,
@@ -95,7 +112,7 @@ impl RunArguments {
     fn options(self) -> anyhow::Result<Options> {
         // Two controllers on one namespace would do everything twice.
         let namespaces: BTreeSet<_> =
-            given(self.namespace).map(|name| namespace(&name)).collect::<anyhow::Result<_>>()?;
+            given(self.namespace.clone()).map(|name| namespace(&name)).collect::<anyhow::Result<_>>()?;
         if self.all_namespaces && !namespaces.is_empty() {
             bail!("--all-namespaces and --namespace cannot be used together; use one of them");
         }
@@ -104,17 +121,18 @@ impl RunArguments {
         } else {
             namespaces.into_iter().map(WatchScope::Namespace).collect()
         };
-        let allow_egress = given(self.allow_egress)
+        let allow_egress = given(self.allow_egress.clone())
             .map(|network| {
                 let expected = "expected a network such as 10.0.0.0/8";
                 network.parse().with_context(|| format!("--allow-egress {network}: {expected}"))
             })
-            .collect::<anyhow::Result<_>>()?;
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let election = if self.leader_elect {
             LeaderElection::Lease(lease_name(&self.lease_name)?)
         } else {
             LeaderElection::Off
         };
+        let server_pods = self.server_pods(&allow_egress)?;
         Ok(Options {
             scopes,
             allow_egress,
@@ -123,7 +141,24 @@ impl RunArguments {
             waits: Waits { deletion: self.deletion_patience.get(), failure: self.failure_patience.get() },
             metrics_address: self.metrics_address,
             election,
+            server_pods,
         })
+    }
+
+    /// How pods are made in the place of a server. What the operator may not connect to, such a pod may not either.
+    fn server_pods(&self, allow_egress: &[IpNet]) -> anyhow::Result<Option<ServerPods>> {
+        if !self.server_pod_checks {
+            return Ok(None);
+        }
+        let image = self.image.as_deref().map(str::trim).filter(|image| !image.is_empty());
+        let image = image.context("--server-pod-checks needs --image, the operator's own image")?.to_owned();
+        let allowed = allow_egress.iter().map(|network| format!("--allow-egress={network}"));
+        Ok(Some(ServerPods {
+            image,
+            pull_secrets: given(self.image_pull_secret.clone()).collect(),
+            patience: self.server_pod_patience.get(),
+            arguments: std::iter::once("--enforce-egress".to_owned()).chain(allowed).collect(),
+        }))
     }
 }
 
@@ -210,6 +245,17 @@ mod tests {
             let error = election(nonsense).unwrap_err();
             assert!(error.to_string().contains("expected at most 253"), "{error}");
         }
+    }
+
+    #[test]
+    fn pods_like_a_servers_need_an_image_and_have_the_operators_egress() {
+        assert_eq!(options(&[]).unwrap().server_pods, None);
+        assert_eq!(options(&["--image", "a"]).unwrap().server_pods, None);
+        assert!(options(&["--server-pod-checks", "--image", " "]).is_err());
+        let arguments = ["--server-pod-checks", "--image", "a:1", "--allow-egress", "10.0.0.0/8"];
+        let pods = options(&arguments).unwrap().server_pods.unwrap();
+        assert_eq!(pods.arguments, ["--enforce-egress", "--allow-egress=10.0.0.0/8"]);
+        assert_eq!((pods.image.as_str(), pods.pull_secrets.len()), ("a:1", 0));
     }
 
     #[test]

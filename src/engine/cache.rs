@@ -27,6 +27,7 @@ use kube::{Resource, ResourceExt};
 use super::{
     CheckHistory, Kind, SpecDigest, Values,
     publish::secret::SecretWrite,
+    server_pod::PodMemory,
     spec_digest::KeptDigest,
     status::own_writes::{Foreign, Reported},
 };
@@ -69,6 +70,8 @@ struct CacheEntry<K: Kind> {
     published: Option<(Option<i64>, Values)>,
     /// What is remembered of its targets, where it has or had one.
     target: Option<Box<TargetMemory>>,
+    /// What is remembered of the pod that makes its checks, where one does or did.
+    server_pod: Option<Box<PodMemory>>,
 }
 
 /// What is remembered of a resource's targets.
@@ -137,6 +140,7 @@ impl<K: Kind> CacheEntry<K> {
             rejections: 0,
             published: None,
             target: None,
+            server_pod: None,
         }
     }
 
@@ -325,6 +329,16 @@ impl<K: Kind> ResourceCache<K> {
                 false
             }
         })
+    }
+
+    /// What is known of the pod that makes the resource's checks.
+    pub(super) fn server_pod(&self, object: &K) -> PodMemory {
+        self.with(object, |entry| entry.server_pod.as_deref().cloned().unwrap_or_default())
+    }
+
+    /// Keeps what is known of it.
+    pub(super) fn keep_server_pod(&self, object: &K, memory: PodMemory) {
+        self.with(object, |entry| entry.server_pod = Some(Box::new(memory)));
     }
 
     /// What was seen to fail in the target's pods.

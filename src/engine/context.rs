@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 use super::{
-    Contender, EventDraft, Events, Existing, Fetched, Kind, ObjectKey, Registry, ResourceCache,
+    Contender, EventDraft, Events, Existing, Fetched, Kind, ObjectKey, Registry, ResourceCache, ServerPods,
     TargetSharing,
     inputs::references::version_of,
     precedence,
@@ -67,6 +67,8 @@ pub struct Context<K: Kind> {
     pub stopping: CancellationToken,
     /// The resources of every kind.
     pub registry: Arc<Registry>,
+    /// How pods are made that make the checks in the place of a server; nothing where the operator makes none.
+    pub(super) server_pods: Option<Arc<ServerPods>>,
 }
 
 impl<K: Kind> Context<K> {
@@ -93,7 +95,14 @@ impl<K: Kind> Context<K> {
             waits,
             stopping,
             registry,
+            server_pods: None,
         }
+    }
+
+    /// The same, with pods that make checks in the place of a server.
+    #[must_use]
+    pub fn with_server_pods(self, server_pods: Option<ServerPods>) -> Self {
+        Self { server_pods: server_pods.map(Arc::new), ..self }
     }
 
     /// The same with so many runs at a time.

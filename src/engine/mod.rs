@@ -20,6 +20,7 @@
 //!   resource between runs.
 //! - `reconcile`: one run; `rejection`: what a refused write means for it.
 //! - `inputs`, `plan`, `checks`, `publish`, `delivery`, `status`: its steps.
+//! - `server_pod`: the checks where a pod like the server's makes them.
 //! - `precedence`: which of several resources has what only one may have.
 //! - `deletion`, `finalizer`, `namespace_deletion`: the last run of a resource.
 //! - `watching`, `registry`, `scheduling`, `controller`: which changes lead to a run, and when it begins.
@@ -46,6 +47,7 @@ mod registry;
 mod rejection;
 mod run_record;
 mod scheduling;
+mod server_pod;
 mod spec_digest;
 mod status;
 mod watching;
@@ -75,6 +77,7 @@ pub use publish::secret::{MANAGER, owner_in_targets, read, secret_name};
 pub use publish::{Candidate, Existing, Publication, SecretContent, decide};
 pub use reconcile::reconcile;
 pub use registry::Registry;
+pub use server_pod::ServerPods;
 pub use spec_digest::SpecDigest;
 pub(crate) use spec_digest::digest_of;
 pub use status::events::{EventDraft, EventType};

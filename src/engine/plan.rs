@@ -51,6 +51,11 @@ impl<K: Kind> Planned<K> {
         Report::new(order, self.redactor.clone()).on_behalf_of(self.account).repeated(repetition)
     }
 
+    /// Whose credentials the checks send that a server may lock.
+    pub(super) fn lockable(&self) -> Account {
+        K::login(&self.plan).map_or(Account::Anonymous, |_| self.account)
+    }
+
     /// The plan that earlier values correspond to. Its checks run only once, so they count as sending no
     /// account's credentials.
     pub(super) fn of_values(plan: K::Plan, values: &Values) -> Self {
@@ -163,10 +168,21 @@ fn hash(spec: &SpecDigest, inputs: &Inputs) -> InputsHash {
 /// The spec without the fields on which nothing depends.
 pub(super) fn checked(mut spec: Value) -> Value {
     if let Some(fields) = spec.as_object_mut() {
-        fields.retain(|name, _| !CommonSpec::UNCHECKED.contains(&name.as_str()));
+        let is_from_server = fields.get(CHECK_FROM).is_some_and(|from| from == SERVER_POD);
+        fields.retain(|name, _| match name.as_str() {
+            // A spec that does not mention it means the same.
+            CHECK_FROM => is_from_server,
+            // The pod is made like those of the target.
+            TARGET if is_from_server => true,
+            name => !CommonSpec::UNCHECKED.contains(&name),
+        });
     }
     spec
 }
+
+const CHECK_FROM: &str = "checkFrom";
+const SERVER_POD: &str = "ServerPod";
+const TARGET: &str = "target";
 
 #[cfg(test)]
 mod tests {
@@ -231,6 +247,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_target_counts_only_where_the_checks_are_made_from_its_pods() {
+        let spec = |from: Option<&str>, target: &str| {
+            let mut spec = serde_json::json!({"address": "a", "target": {"deployment": {"name": target}}});
+            if let Some(from) = from {
+                spec["checkFrom"] = from.into();
+            }
+            checked(spec)
+        };
+        assert_eq!(spec(None, "a"), spec(Some("Operator"), "b"), "an upgrade checks nothing again");
+        assert_ne!(spec(None, "a"), spec(Some("ServerPod"), "a"));
+        assert_ne!(spec(Some("ServerPod"), "a"), spec(Some("ServerPod"), "b"));
+        assert_eq!(spec(Some("ServerPod"), "a"), spec(Some("ServerPod"), "a"));
     }
 
     #[test]

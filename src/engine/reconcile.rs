@@ -13,7 +13,8 @@ use super::{
     inputs::resolve::{Resolved, resolve},
     plan::prepare_known,
     publish::write::{candidate, publish, renew_held, retain_secret},
-    run_record::RunRecord,
+    run_record::{RunRecord, ServerPodNews},
+    server_pod,
     status::{
         inputs::Outcome,
         run_events::RunEvents,
@@ -21,7 +22,7 @@ use super::{
     },
 };
 use crate::{
-    api::{RECHECK_ANNOTATION, Reason},
+    api::{CheckFrom, RECHECK_ANNOTATION, Reason},
     error::Error,
 };
 
@@ -61,6 +62,10 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     };
     let checked_inputs = CheckedInputs::known(object, &spec, &resolved.objects);
     let record = record(object, &resolved);
+    let server_pod = match object.common().check_from {
+        CheckFrom::Operator => server_pod::leave(object, context, &planned).await?,
+        CheckFrom::ServerPod => ServerPodNews::Unchanged,
+    };
 
     // Check. The permit is released before: a server that hangs must delay its own resource only.
     drop(permit);
@@ -96,13 +101,20 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let result = RunResult {
         outcome: Outcome::Checked { verdict, findings: &history.findings, checked_inputs },
         details: Some(details),
-        record: RunRecord { last_check: history.last_check, ..record },
+        record: RunRecord {
+            last_check: history.last_check,
+            is_under_way: history.is_under_way,
+            server_pod: server_pod::news(object, context, server_pod),
+            ..record
+        },
         published: Some(published),
         delivered,
     };
-    let action = update_status(object, context, result, &mut events).await;
+    let action = update_status(object, context, result, &mut events).await?;
+    // A pod goes once its verdict is in the status, and not before.
+    server_pod::tidy(object, context).await?;
     drop(permit);
-    action
+    Ok(action)
 }
 
 /// The rest of a run whose resource is suspended: nothing is looked at, and nothing but the owner of the Secret is
@@ -113,6 +125,7 @@ async fn suspended<K: Kind>(
     resolved: &Resolved,
     events: &mut RunEvents<'_, K>,
 ) -> Result<Action, Error> {
+    server_pod::pause(object, context).await?;
     retain_secret(object, context, resolved).await?;
     let (outcome, record) = (Outcome::Suspended, RunRecord::default());
     let result = RunResult { outcome, details: None, record, published: None, delivered: None };
@@ -127,6 +140,7 @@ async fn unchecked<K: Kind>(
     outcome: Outcome<'_>,
     events: &mut RunEvents<'_, K>,
 ) -> Result<Action, Error> {
+    server_pod::pause(object, context).await?;
     let record = record(object, &resolved);
     let published = publish(object, context, resolved, Candidate::None, events).await?;
     let delivered = match &outcome {

@@ -7,7 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
 
 use super::{Fetched, ObjectKey};
-use crate::api::{Status, status::ObservedReference};
+use crate::api::{
+    Status,
+    status::{ObservedReference, ServerPodStatus},
+};
 
 /// By how much `status.lastCheckTime` may be behind: a run that finds nothing new writes no status within this time.
 pub(super) const CHECK_TIME_LAG: SignedDuration = SignedDuration::from_hours(1);
@@ -29,14 +32,38 @@ pub struct RunRecord {
     pub recheck: Option<String>,
     /// The referenced objects as they were read; nothing where they were not read.
     pub references: Option<Vec<ObservedReference>>,
+    /// What became of the checks from a pod like the server's.
+    pub server_pod: ServerPodNews,
+    /// Whether checks are under way whose findings the status does not have yet.
+    pub is_under_way: bool,
+}
+
+/// What a run has to say of the checks from a pod like the server's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ServerPodNews {
+    /// Nothing new.
+    #[default]
+    Unchanged,
+    /// This is known of them.
+    Known(ServerPodStatus),
+    /// There are none any more, and nothing is left of them.
+    Over,
 }
 
 impl RunRecord {
     /// Puts it into a status; what this run says nothing of is taken over from the status before.
     pub(super) fn complete(&self, status: Status, previous: Option<&Status>) -> Status {
+        // Until the checks are over, nothing that asked for them is answered.
+        let status = if self.is_under_way {
+            let checked_inputs = previous.and_then(|previous| previous.checked_inputs.clone());
+            Status { checked_inputs, ..status }
+        } else {
+            status
+        };
         let before = |field: fn(&Status) -> Option<&Time>| previous.and_then(field).cloned();
         let last_check = before(|status| status.last_check_time.as_ref());
-        let recheck = self.recheck.as_ref().map(|value| value.chars().take(RECHECK_LIMIT).collect());
+        let recheck = self.recheck.as_ref().filter(|_| !self.is_under_way);
+        let recheck = recheck.map(|value| value.chars().take(RECHECK_LIMIT).collect());
         let references = || previous.map(|previous| previous.observed_references.clone());
         let last_published_time = status
             .secret_ref
@@ -48,6 +75,11 @@ impl RunRecord {
             last_handled_recheck: recheck
                 .or_else(|| previous.and_then(|previous| previous.last_handled_recheck.clone())),
             observed_references: self.references.clone().or_else(references).unwrap_or_default(),
+            server_pod: match &self.server_pod {
+                ServerPodNews::Unchanged => previous.and_then(|previous| previous.server_pod.clone()),
+                ServerPodNews::Known(known) => Some(known.clone()),
+                ServerPodNews::Over => None,
+            },
             ..status
         }
     }
@@ -140,6 +172,7 @@ mod tests {
             written_at: Some(at(900)),
             recheck: Some("a".repeat(300)),
             references: Some(vec![reference]),
+            ..RunRecord::default()
         };
         let first = record.complete(published.clone(), None);
         assert_eq!(first.last_handled_recheck.as_deref(), Some("a".repeat(256).as_str()));

@@ -43,7 +43,17 @@ pub fn checkable<K: Recoverable>(
     authorities: Option<&str>,
     system_trust: &Trust,
 ) -> Option<CheckableSettings<K>> {
-    if !K::is_meant(found) {
+    checkable_of(found, authorities, system_trust, None)
+}
+
+/// The same for values that may be those of a known resource: what no variable says is then taken from it.
+pub fn checkable_of<K: Recoverable>(
+    found: &FoundEnvironment,
+    authorities: Option<&str>,
+    system_trust: &Trust,
+    present: Option<&K>,
+) -> Option<CheckableSettings<K>> {
+    if present.is_none() && !K::is_meant(found) {
         return None;
     }
     let mut objects = ImaginaryObjects::with_authorities(authorities);
@@ -54,6 +64,9 @@ pub fn checkable<K: Recoverable>(
     }
     if let Some(tls) = objects.identity(NAME).tls.cloned() {
         put(&mut manifest, "tls", tls);
+    }
+    if let Some(present) = present {
+        add_unsaid(&mut manifest, present);
     }
     objects.add(&made);
     remarks.extend(disagreements::<K>(found).map(|(first, other)| different(&first, &other)));
@@ -74,7 +87,10 @@ pub fn checkable<K: Recoverable>(
         }
     }
     let mut plan = None;
-    if is_complete && let Ok(object) = K::deserialize(&manifest) {
+    if is_complete && let Ok(mut object) = K::deserialize(&manifest) {
+        if let Some(present) = present {
+            object.complete(present);
+        }
         // The server sends its values whatever they look like, so nothing else is refused here.
         let held = values::<K>(found);
         match prepare(&object, &[], objects.all(), system_trust, &[&held]) {
@@ -195,6 +211,23 @@ impl<K: Recoverable> Completion<'_, K> {
         }
         let why = format!("Not run, since spec.{} {why}.", stand_in.field);
         self.void.extend(stand_in.void.iter().map(|check| (check.clone(), why.clone())));
+    }
+}
+
+/// Adds to the spec the fields of the resource that no variable of a server has, such as test users. A sample that is a
+/// token stands in a Secret that is not known here.
+fn add_unsaid<K: Recoverable>(manifest: &mut Value, present: &K) {
+    let Ok(Value::Object(fields)) = serde_json::to_value(present.spec()) else { return };
+    let is_said = |name: &str| K::FIELDS.iter().any(|(field, _)| field.split('.').next() == Some(name));
+    let is_elsewhere = |name: &str| ["target", "checkFrom", "secretName", "tls"].contains(&name);
+    for (name, mut value) in fields {
+        if is_said(&name) || is_elsewhere(&name) || manifest.pointer(&format!("/spec/{name}")).is_some() {
+            continue;
+        }
+        if let Some(list) = value.as_array_mut() {
+            list.retain(|each| each.get("tokenSecretRef").is_none());
+        }
+        put(manifest, &name, value);
     }
 }
 

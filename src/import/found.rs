@@ -7,6 +7,7 @@ use crate::{
     api::KeyReference,
     engine::{Env, Fetched, ObjectKey, ReferenceSource, Requirement},
     sensitive::Sensitive,
+    values::HOST,
 };
 
 /// The environment of the container that runs the server, with the values that could be read.
@@ -48,10 +49,6 @@ pub struct Setting<'a> {
     /// The variable of that name.
     pub variable: &'a Variable,
 }
-
-/// The address at which people open W&B, in the order of preference. No kind publishes it.
-pub const HOST: Env =
-    Env { local: Some("HOST"), split: &["GORILLA_FRONTEND_HOST", "GORILLA_FILE_HOST"], field: None };
 
 /// Resolves the environment of an installation with the objects to which it refers.
 pub fn resolve(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -> FoundEnvironment {

@@ -32,9 +32,9 @@ mod wording;
 pub mod workload;
 
 pub use certificates::{Authorities, CertificatePlace, Certificates, TrustPurpose};
-pub use checkable::{CheckableSettings, checkable};
+pub use checkable::{CheckableSettings, checkable, checkable_of};
 pub use draft::{Comparison, Recoverable, ResourceDraft, ResourceIdentity, draft};
-pub use found::{FoundEnvironment, HOST, Setting, Variable, VariableSource, resolve};
+pub use found::{FoundEnvironment, Setting, Variable, VariableSource, resolve};
 pub use read_back::plan_of;
 pub use recovery::{BIND, CLIENT, Flag, Hole, Loss, NewSecretKey, Recovery, made_names};
 pub use server::{alone, remark_on_proxies, remarks_on_server, remarks_on_variables};

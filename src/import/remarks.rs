@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::FoundEnvironment;
 use crate::{
-    api::{CheckName, CheckResult, Reason},
+    api::{CheckFrom, CheckName, CheckResult, Reason},
     engine::{Finding, Kind},
     text::Text,
 };
@@ -12,7 +12,14 @@ use crate::{
 /// What a person should know about a variable.
 pub(super) fn remark(name: &str, result: CheckResult, reason: Reason, message: impl Into<Text>) -> Finding {
     let name = CheckName::Variable(name.into());
-    Finding { name, result, reason, message: message.into(), duration: Duration::ZERO }
+    Finding {
+        name,
+        result,
+        reason,
+        message: message.into(),
+        duration: Duration::ZERO,
+        from: CheckFrom::Operator,
+    }
 }
 
 /// The variables of a kind whose values are in quotation marks. A shell takes them off, and neither Kubernetes nor

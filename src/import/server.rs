@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{FoundEnvironment, HOST, Recoverable, Setting, recovery::boolean, remarks::remark};
+use super::{FoundEnvironment, Recoverable, Setting, recovery::boolean, remarks::remark};
 use crate::{
     api::{CheckName, CheckResult, JwtIssuer, LdapConfig, OidcProvider, Reason},
     engine::{Checked, Env, Finding, Kind},
     sensitive::Sensitive,
     similar::most_similar_from,
+    values::HOST,
     workloads::RESTORE_MODE,
 };
 

@@ -196,7 +196,8 @@ impl Credentials {
 
 /// Removes the oldest answers beyond the limit, those of accepted credentials before those of refused ones.
 fn bound(entries: &mut HashMap<LoginDigest, CredentialEntry>) {
-    entries.retain(|_, entry| entry.is_asked || entry.verdict.is_some());
+    let now = Instant::now();
+    entries.retain(|_, entry| entry.is_asked || entry.is_elsewhere(now) || entry.verdict.is_some());
     while entries.len() > MOST_ENTRIES {
         let forgettable = entries.iter().filter(|(_, entry)| !entry.is_asked);
         let Some(first) = forgettable.min_by_key(|(_, entry)| entry.rank()).map(|(digest, _)| *digest) else {
@@ -280,6 +281,61 @@ impl Network {
         self.used(digest, said);
         known.end(digest, said, outcome.as_ref().err());
         outcome
+    }
+
+    /// Asks whether a pod may send credentials, within the time limit for which others then wait. The error is what
+    /// [`send_once`](Self::send_once) would return without sending them.
+    pub async fn begin_elsewhere(&self, login: &Login, limit: Duration) -> Result<(), Problem> {
+        let known = &self.credentials;
+        if login.consequence == Consequence::Lock {
+            known.recalled().await;
+        }
+        let digest = self.login_digest(login);
+        let mut entries = known.entries();
+        let entry = entries.entry(digest).or_default();
+        let now = Instant::now();
+        match decide(entry, login.consequence, &self.terms, now) {
+            // Credentials that were accepted delay nobody.
+            SendStep::SendAlong => Ok(()),
+            SendStep::Send => {
+                if !entry.is_accepted() {
+                    entry.is_elsewhere_until = now.checked_add(limit);
+                }
+                Ok(())
+            }
+            SendStep::Known(problem) => {
+                drop(entries);
+                self.used(digest, Said::Refused);
+                Err(not_sent(login, &problem))
+            }
+            SendStep::Wait => Err(still_asked(login)),
+        }
+    }
+
+    /// Records that a pod which an earlier run made may still be sending credentials.
+    pub fn goes_on_elsewhere(&self, login: &Login, limit: Duration) {
+        let digest = self.login_digest(login);
+        let mut entries = self.credentials.entries();
+        let entry = entries.entry(digest).or_default();
+        if entry.verdict.is_none() {
+            entry.is_elsewhere_until = Instant::now().checked_add(limit);
+        }
+    }
+
+    /// Records that no pod sends these credentials after all.
+    pub fn release_elsewhere(&self, login: &Login) {
+        let digest = self.login_digest(login);
+        if let Some(entry) = self.credentials.entries().get_mut(&digest) {
+            entry.is_elsewhere_until = None;
+        }
+    }
+
+    /// Records the answer to credentials that a pod has sent, or that it sent none.
+    pub fn end_elsewhere(&self, login: &Login, said: Said, problem: Option<&Problem>) {
+        self.release_elsewhere(login);
+        let digest = self.login_digest(login);
+        self.used(digest, said);
+        self.credentials.end(digest, said, problem);
     }
 
     /// Records that an earlier process saw these credentials refused, so that they are not sent again.

@@ -27,6 +27,9 @@ use crate::api::GROUP;
 /// The container that checks.
 pub const PROBE_CONTAINER: &str = "check";
 
+/// The variable with the resource of which the values are, for what no variable of a server says.
+pub const RESOURCE_VARIABLE: &str = "WANDB_AUTH_RESOURCE";
+
 /// The condition that the pod would have to have to become ready. Nobody sets it.
 fn readiness_gate() -> PodReadinessGate {
     PodReadinessGate { condition_type: format!("{GROUP}/never-ready") }
@@ -48,6 +51,8 @@ pub struct ProbePod<'a> {
     pub namespace: &'a str,
     /// The reference to the resource, which the pod goes with.
     pub owner: &'a OwnerReference,
+    /// Annotations that say what the pod is for.
+    pub annotations: &'a BTreeMap<String, String>,
     /// The pod template of the server.
     pub template: &'a PodTemplateSpec,
     /// The container of the server in it; `None` means its only one.
@@ -71,7 +76,9 @@ impl ProbePod<'_> {
     /// network), and apart from wishes of the server to be away from other pods, which could keep it from any node.
     pub fn build(&self) -> Pod {
         let place = ServerPlace::of(self.template, self.container);
-        let ServerPlace { labels, annotations, spec, variables, sources, mut volumes, mut mounts } = place;
+        let ServerPlace { labels, mut annotations, spec, variables, sources, mut volumes, mut mounts } =
+            place;
+        annotations.extend(self.annotations.clone());
         if let Some(path) = self.authorities {
             let (volume, mount) = place::authorities(self.values, path);
             mounts.retain(|other| other.mount_path != mount.mount_path);

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{CheckResult, CheckStatus, Reason},
+    api::{CheckFrom, CheckResult, CheckStatus, Reason},
     problem::CUT,
 };
 
@@ -148,7 +148,13 @@ impl ProbeVerdict {
         let check = |WireCheck(name, letter, reason, message): WireCheck| {
             let result = result(letter).ok_or(UnreadableVerdict)?;
             let reason = if reason.is_empty() { Reason::Passed.as_str().into() } else { reason.into() };
-            Ok(CheckStatus { name: name.into(), result, reason, message: message.into() })
+            Ok(CheckStatus {
+                name: name.into(),
+                result,
+                reason,
+                message: message.into(),
+                from: CheckFrom::default(),
+            })
         };
         let kind = |(kind, left_out, checks): (String, usize, Vec<WireCheck>)| {
             let checks: Result<_, _> = checks.into_iter().map(check).collect();
@@ -221,7 +227,8 @@ mod tests {
 
     fn check(name: &str, result: CheckResult, message: &str) -> CheckStatus {
         let reason = if result == CheckResult::Passed { "Passed" } else { "Inconclusive" };
-        CheckStatus { name: name.into(), result, reason: reason.into(), message: message.into() }
+        let (name, reason, message) = (name.into(), reason.into(), message.into());
+        CheckStatus { name, result, reason, message, from: CheckFrom::default() }
     }
 
     fn verdict(checks: &[CheckStatus]) -> ProbeVerdict {
@@ -295,6 +302,7 @@ mod tests {
                 result,
                 reason: reason.into(),
                 message: message.into(),
+                from: CheckFrom::default(),
             },
         )
     }

@@ -19,6 +19,7 @@ mod proxies;
 mod publishing;
 mod release;
 mod samples;
+pub mod server_pods;
 pub mod service_account;
 mod trust;
 mod validation;

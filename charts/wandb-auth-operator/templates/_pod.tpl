@@ -10,6 +10,9 @@
 --namespace: watchNamespaces
 --allow-egress: allowEgress
 --proxy-ca-file: proxy.caBundle
+--server-pod-checks: serverPodChecks
+--image: image
+--image-pull-secret: imagePullSecrets
 {{- end -}}
 
 {{/* Arguments that people add. One that is given twice would keep the operator from starting. */}}

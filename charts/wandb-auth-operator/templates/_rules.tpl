@@ -55,11 +55,19 @@
   resources: [weightsandbiases]
   verbs: [{{ join ", " $ofTarget }}]
 {{- end }}
+{{- $ofPods := list "list" -}}
 {{- if $targets.statefulSet }}
 # A pod is deleted only where a StatefulSet cannot go back without that.
+{{- $ofPods = append $ofPods "delete" -}}
+{{- end }}
+{{- if .Values.serverPodChecks.enabled }}
+# Pods like the server's, which make checks in its place, are made, looked at and deleted.
+{{- $ofPods = concat $ofPods (list "get" "create" "delete") | uniq -}}
 {{- end }}
 - apiGroups: [""]
   resources: [pods]
-  verbs: [{{ join ", " (ternary (list "list" "delete") (list "list") $targets.statefulSet) }}]
+  verbs: [{{ join ", " $ofPods }}]
+{{- else if .Values.serverPodChecks.enabled }}
+{{- fail "serverPodChecks.enabled needs one of targets, since the checks are made from pods like those of a target: set the one that you use to true" }}
 {{- end }}
 {{- end -}}

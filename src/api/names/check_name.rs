@@ -10,6 +10,8 @@ pub enum CheckName {
     // Every kind.
     /// Passwords, keys and tokens read from Secrets are clean.
     SecretValues,
+    /// A pod like the server's has made the checks.
+    ServerPodAnswers,
     /// The host name has addresses.
     DnsResolves,
     /// The operator may connect to the address.
@@ -136,7 +138,12 @@ impl CheckName {
 
     /// Whether the check sends the password of an account, which a server may lock after wrong ones.
     pub fn sends_credentials(&self) -> bool {
-        *self == Self::Bind
+        matches!(self, Self::Bind | Self::ServerPodAnswers)
+    }
+
+    /// Whether the check exists because the spec asks for it by name.
+    pub fn is_of_spec(&self) -> bool {
+        matches!(self, Self::TestUser(_) | Self::Sample(_))
     }
 
     /// Whether the check judges the values themselves, and not only that they will be replaced in time.

@@ -128,6 +128,14 @@ pub enum Reason {
     TimedOut,
     /// Another resource sent the same credentials, and the server has not answered yet.
     AwaitingAnswer,
+    /// The checks are made from a pod like the server's, which has not answered yet.
+    ServerPodPending,
+    /// The operator may not make checks from pods like the server's.
+    ServerPodsDisabled,
+    /// No pod like the server's could be made or started to make the checks.
+    ServerPodNotStarted,
+    /// The pod like the server's ended, or took too long, and left no verdict.
+    ServerPodNoVerdict,
     /// A line break at the end of a Secret's value was dropped.
     TrailingNewline,
     /// A Secret's value begins or ends with white space, which was kept.
@@ -354,6 +362,9 @@ impl Reason {
             | Self::ServerUnavailable
             | Self::RateLimited
             | Self::AwaitingAnswer
+            | Self::ServerPodPending
+            | Self::ServerPodNotStarted
+            | Self::ServerPodNoVerdict
             | Self::IssuerNotReady
             | Self::NotYetVerified
             | Self::PublishedUnverified
@@ -392,15 +403,20 @@ impl Reason {
     pub fn credentials_answer(self) -> CredentialsAnswer {
         match self {
             // A server that has refused the handshake never reads what is sent within it.
-            Self::ConnectionFailed | Self::TlsHandshakeFailed | Self::AwaitingAnswer => {
-                CredentialsAnswer::NotSent
-            }
+            Self::ConnectionFailed
+            | Self::TlsHandshakeFailed
+            | Self::AwaitingAnswer
+            | Self::ServerPodPending
+            | Self::ServerPodsDisabled
+            | Self::ServerPodNotStarted => CredentialsAnswer::NotSent,
             Self::ServerUnavailable => CredentialsAnswer::Postponed,
             Self::TimedOut
             | Self::Inconclusive
             | Self::ConnectionClosed
             | Self::ProtocolError
-            | Self::ResponseTooLarge => CredentialsAnswer::Unclear,
+            | Self::ResponseTooLarge
+            // Whether the pod has sent them is not known.
+            | Self::ServerPodNoVerdict => CredentialsAnswer::Unclear,
             _ => CredentialsAnswer::Refused,
         }
     }

@@ -7,6 +7,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use serde_json::Value;
 
 use self::authorities::ServerAuthorities;
 use super::{
@@ -19,11 +20,11 @@ use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
     engine::{CheckContext, CheckRun, Finding, Repetition},
     import::{
-        CheckableSettings, FoundEnvironment, Recoverable, checkable, remark_on_proxies, remarks_on_server,
+        CheckableSettings, FoundEnvironment, Recoverable, checkable_of, remark_on_proxies, remarks_on_server,
         remarks_on_variables,
     },
     net::{CaBundle, EgressPolicy, Network, ProxySettings, RootSettings, SharedNetwork},
-    probe::{KindVerdict, ProbeVerdict},
+    probe::{KindVerdict, ProbeVerdict, RESOURCE_VARIABLE},
     sensitive::Sensitive,
 };
 
@@ -59,6 +60,8 @@ pub struct EnvironmentArgs {
 struct ServerSettings {
     origin: String,
     found: FoundEnvironment,
+    /// The resource that the values are of, if a pod of the operator checks them.
+    resource: Option<Value>,
     authorities: ServerAuthorities,
     proxies: ProxySettings,
 }
@@ -87,9 +90,12 @@ impl EnvironmentArgs {
             Some((name.clone(), variable.value.as_ref()?.expose().to_owned()))
         });
         let proxies = ProxySettings::from_environment(texts);
+        let resource = Some(text(RESOURCE_VARIABLE)).filter(|text| !text.is_empty());
+        let resource = resource.map(|text| serde_json::from_str(&text)).transpose();
+        let resource = resource.with_context(|| format!("{RESOURCE_VARIABLE} is no resource"))?;
         let mut found = FoundEnvironment::of(variables, None, self.host.clone());
         found.token_issuer.clone_from(&self.jwt_issuer);
-        Ok(ServerSettings { origin, found, authorities, proxies })
+        Ok(ServerSettings { origin, found, resource, authorities, proxies })
     }
 }
 
@@ -156,7 +162,18 @@ async fn examine<K: Recoverable>(
     added: Option<&str>,
     network: &Network,
 ) -> Option<Vec<Finding>> {
-    let settings: CheckableSettings<K> = checkable(&server.found, added, &server.authorities.system)?;
+    let mut found = server.found.clone();
+    let mut present = None;
+    if let Some(resource) = &server.resource {
+        if resource.get("kind").and_then(Value::as_str) != Some(&*K::kind(&())) {
+            return None;
+        }
+        let resource = K::deserialize(resource).ok()?;
+        resource.add_unsaid(&mut found);
+        present = Some(resource);
+    }
+    let system = &server.authorities.system;
+    let settings: CheckableSettings<K> = checkable_of(&found, added, system, present.as_ref())?;
     let mut findings = Vec::new();
     if let Some((planned, limit)) = &settings.plan {
         let context =

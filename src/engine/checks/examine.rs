@@ -10,15 +10,16 @@ use super::{
     terms::{Age, checks, schedule, sharing, terms},
 };
 use crate::engine::{
-    CheckContext, CheckHistory, CheckOutcome, CheckRun, CheckedInputs, Context, FirstCheck, Kind,
+    CheckContext, CheckHistory, CheckKey, CheckOutcome, CheckRun, CheckedInputs, Context, FirstCheck, Kind,
     Maintenance, Planned, RemoteState, Renewal, Repetition, Values,
     delivery::Checks,
     finalizer::Finalizer,
     rejection,
+    server_pod::{HistoryState, examine_from_pod},
     status::{reading::is_suspended, update::note_down},
 };
 use crate::{
-    api::names::CredentialsAnswer,
+    api::{CheckFrom, names::CredentialsAnswer},
     error::{Error, StepError},
     jitter,
 };
@@ -38,11 +39,17 @@ pub(in crate::engine) async fn examine<K: Kind>(
     // If credentials that were refused were accepted since, for another resource, the findings are out of date.
     let is_out_of_date =
         |known: &CheckHistory<_>| context.network.credentials.were_accepted(&known.usage.refused);
-    if let Some(known) = &known
-        && !is_out_of_date(known)
-        && known.answers(check_key, schedule(object), Instant::now())
-        && (age == Age::AsScheduled || checks(object, known).0 != Checks::Stale)
-    {
+    let is_recent = |known: &CheckHistory<_>| {
+        !is_out_of_date(known)
+            && known.answers(check_key, schedule(object), Instant::now())
+            && (age == Age::AsScheduled || checks(object, known).0 != Checks::Stale)
+    };
+    let recency =
+        if known.as_ref().is_some_and(is_recent) { HistoryState::Recent } else { HistoryState::Outdated };
+    if object.common().check_from == CheckFrom::ServerPod {
+        return examine_from_pod(object, context, planned, checked_inputs, (known, recency)).await;
+    }
+    if let (Some(known), HistoryState::Recent) = (&known, recency) {
         context.memory.remember(object, known.clone());
         return Ok(known.clone());
     }
@@ -76,10 +83,21 @@ pub(in crate::engine) async fn examine<K: Kind>(
     let renewal = Renewal::new(due, check_context.now.time, Instant::now());
     // The answers of the servers are not needed any more, and other runs may wait for the memory that they take.
     drop(network);
+    conclude(object, context, (known.as_ref(), check_key), outcome, renewal, checked_inputs).await
+}
+
+/// Remembers what checks found, and writes down at once what became of credentials.
+pub(in crate::engine) async fn conclude<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    (known, check_key): (Option<&CheckHistory<K::Evidence>>, &CheckKey),
+    outcome: CheckOutcome<K::Evidence>,
+    renewal: Renewal,
+    checked_inputs: &CheckedInputs,
+) -> Result<CheckHistory<K::Evidence>, Error> {
     let share = jitter::random();
-    let history =
-        CheckHistory::record(known.as_ref(), check_key.clone(), outcome, renewal, share, Instant::now())
-            .dated(context.cluster.seconds());
+    let history = CheckHistory::record(known, check_key.clone(), outcome, renewal, share, Instant::now())
+        .dated(context.cluster.seconds());
     // Findings are remembered before anything is written: a run that fails at a write must not send credentials
     // again.
     context.memory.remember(object, history.clone());
@@ -100,7 +118,7 @@ fn recover<K: Kind>(
     checked_inputs: &CheckedInputs,
 ) -> Option<CheckHistory<K::Evidence>> {
     let now = Instant::now();
-    let terms = (planned.account, object.common().failure_threshold);
+    let terms = (planned.lockable(), object.common().failure_threshold);
     let recovered =
         CheckHistory::recover(object.status()?, planned.check_key.clone(), checked_inputs, terms, now)?;
     context.metrics.recovered(object, &recovered.findings);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::report::Account;
 use crate::{
     api::{
-        CheckName, CheckResult, CheckStatus, Reason,
+        CheckFrom, CheckName, CheckResult, CheckStatus, Reason,
         names::{CredentialsAnswer, Resolution},
     },
     net::ServerCertificate,
@@ -59,6 +59,8 @@ pub struct Finding {
     pub message: Text,
     /// How long the check took.
     pub duration: Duration,
+    /// From where the check was made.
+    pub from: CheckFrom,
 }
 
 impl Finding {
@@ -68,7 +70,8 @@ impl Finding {
             Some(reason) => (CheckResult::Warning, reason),
             None => (CheckResult::Passed, Reason::Passed),
         };
-        Self { name, result, reason, message: checked.message.into(), duration: Duration::ZERO }
+        let message = checked.message.into();
+        Self { name, result, reason, message, duration: Duration::ZERO, from: CheckFrom::Operator }
     }
 
     /// What a failure says of the account's credentials, if this check sent them.
@@ -84,6 +87,7 @@ impl Finding {
             result: self.result,
             reason: self.reason.as_str().into(),
             message: self.message.clone(),
+            from: self.from,
         }
     }
 
@@ -95,6 +99,7 @@ impl Finding {
             reason: check.reason.parse().ok()?,
             message: check.message.clone(),
             duration: Duration::ZERO,
+            from: check.from,
         })
     }
 }

@@ -72,6 +72,10 @@ pub struct CheckHistory<E> {
     jitter: f64,
     /// The answers to credentials in the last run.
     pub usage: Usage,
+    /// What is awaited, if the checks of these inputs are still under way and none has an answer.
+    pending: Option<Finding>,
+    /// Whether newer checks are under way, so that nothing that asked for them is answered yet.
+    pub(in crate::engine) is_under_way: bool,
 }
 
 /// When values must be renewed.
@@ -113,6 +117,8 @@ pub enum RunVerdict {
     Failed(Finding),
     /// A check failed, and is not repeated before a person changes something.
     Held(Finding),
+    /// The checks are under way elsewhere, and nothing is known of these inputs yet.
+    Pending(Finding),
 }
 
 /// How soon the checks may be repeated with the same inputs.
@@ -175,6 +181,9 @@ impl<E> CheckHistory<E> {
 
     /// How the findings count.
     pub fn verdict(&self, threshold: u32) -> RunVerdict {
+        if let Some(pending) = &self.pending {
+            return RunVerdict::Pending(pending.clone());
+        }
         let Some(failure) = self.findings.failure() else {
             return RunVerdict::Passed;
         };
@@ -263,7 +272,43 @@ impl<E> CheckHistory<E> {
             refusal,
             jitter,
             usage,
+            pending: None,
+            is_under_way: false,
         }
+    }
+
+    /// The history while the checks of new inputs are under way, of which nothing is known yet.
+    pub fn pending(check_key: CheckKey, findings: Findings, pending: Finding) -> Self
+    where
+        E: Default,
+    {
+        Self {
+            check_key,
+            findings,
+            evidence: E::default(),
+            verified_once: false,
+            failures: 0,
+            checked_at: None,
+            last_check: None,
+            spread: None,
+            renewal: Renewal::Never,
+            refusal: None,
+            jitter: 0.0,
+            usage: Usage::default(),
+            pending: Some(pending),
+            is_under_way: true,
+        }
+    }
+
+    /// The same history while newer checks are under way.
+    #[must_use]
+    pub fn under_way(self) -> Self {
+        Self { is_under_way: true, ..self }
+    }
+
+    /// Whether the last run failed in no way.
+    pub fn is_sound(&self) -> bool {
+        self.failures == 0 && self.pending.is_none()
     }
 
     /// The same history with the time of the run.

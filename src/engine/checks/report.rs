@@ -8,7 +8,7 @@ use super::{
 };
 use crate::engine::Repetition;
 use crate::{
-    api::{CheckName, CheckResult, Reason},
+    api::{CheckFrom, CheckName, CheckResult, Reason},
     net::ServerCertificate,
     problem::Problem,
     sensitive::{Redactor, Sensitive},
@@ -24,6 +24,7 @@ pub struct Report {
     pause: Option<Duration>,
     account: Account,
     repetition: Repetition,
+    from: CheckFrom,
 }
 
 /// What a run was waiting for when its time was over.
@@ -62,6 +63,7 @@ impl Report {
             pause: None,
             account: Account::Anonymous,
             repetition: Repetition::default(),
+            from: CheckFrom::Operator,
         }
     }
 
@@ -75,6 +77,12 @@ impl Report {
     #[must_use]
     pub fn repeated(self, repetition: Repetition) -> Self {
         Self { repetition, ..self }
+    }
+
+    /// The same report on checks that are made from there.
+    #[must_use]
+    pub fn made_from(self, from: CheckFrom) -> Self {
+        Self { from, ..self }
     }
 
     /// Runs a check and records what it found. `None` means that it failed and its chain ends.
@@ -140,8 +148,8 @@ impl Report {
             .running
             .take_if(|(running, _)| *running == name)
             .map_or(Duration::ZERO, |(_, started)| started.elapsed());
-        let mut finding =
-            Finding { name, result, reason, message: self.redactor.redact(message).into(), duration };
+        let (message, from) = (self.redactor.redact(message).into(), self.from);
+        let mut finding = Finding { name, result, reason, message, duration, from };
         let answer = finding.credentials_answer(self.account);
         if let Some(advice) = advice(&finding, answer, self.repetition) {
             finding.message = format!("{} {advice}", finding.message).into();
@@ -213,20 +221,23 @@ impl Report {
         let mut list = Vec::with_capacity(self.order.len());
         for name in self.order {
             let found = recorded.iter().position(|finding| finding.name == name);
-            list.push(found.map_or_else(|| not_reached(name, &culprit), |index| recorded.remove(index)));
+            list.push(
+                found.map_or_else(|| not_reached(name, &culprit, self.from), |index| recorded.remove(index)),
+            );
         }
         list.append(&mut recorded);
         Findings { list, certificate: self.certificate, pause: self.pause, account: self.account }
     }
 }
 
-fn not_reached(name: CheckName, culprit: &str) -> Finding {
+fn not_reached(name: CheckName, culprit: &str, from: CheckFrom) -> Finding {
     Finding {
         name,
         result: CheckResult::Skipped,
         reason: Reason::NotReached,
         message: format!("Not run, since {culprit} failed.").into(),
         duration: Duration::ZERO,
+        from,
     }
 }
 

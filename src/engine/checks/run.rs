@@ -35,13 +35,12 @@ impl<'a, K: Kind> CheckRun<'a, K> {
     /// Runs every check of the plan; `limit` bounds all of them together.
     pub async fn run(planned: &'a Planned<K>, context: CheckContext<'a>, limit: Duration) -> Self {
         let plan = &planned.plan;
-        // The bundle need not come from a Secret, but a remark about it still needs this check.
-        let judges_values = planned.account == Account::Named || !planned.remarks.is_empty();
-        let shared = judges_values.then_some(CheckName::SecretValues);
-        let order = shared.into_iter().chain(K::checks(plan)).collect();
+        let values = values_check(planned);
+        let shared = values.iter().map(|_| CheckName::SecretValues);
+        let order = shared.chain(K::checks(plan)).collect();
         let mut report = planned.report(order, context.repetition);
-        if judges_values {
-            report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
+        if let Some(checked) = values {
+            report.record(CheckName::SecretValues, Ok(checked));
         }
         // The future is boxed because it is the largest part of a run.
         let probed = context.within(limit, Box::pin(K::probe(plan, &context, &mut report))).await;
@@ -87,6 +86,13 @@ impl<'a, K: Kind> CheckRun<'a, K> {
         let refusal = self.maintained.and_then(|check| findings.refusal(&check).cloned());
         CheckOutcome { findings, evidence: self.evidence, refusal, usage: self.context.network.usage() }
     }
+}
+
+/// The check of the values that the spec refers to; `None` if there are none.
+pub(in crate::engine) fn values_check<K: Kind>(planned: &Planned<K>) -> Option<Checked> {
+    // The bundle need not come from a Secret, but a remark about it still needs this check.
+    let judges_values = planned.account == Account::Named || !planned.remarks.is_empty();
+    judges_values.then(|| secret_values(&planned.remarks))
 }
 
 fn secret_values(remarks: &[Problem]) -> Checked {

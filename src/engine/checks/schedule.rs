@@ -8,8 +8,11 @@ use crate::api::names::CredentialsAnswer;
 /// The settings of the spec that decide when checks are repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// `spec.checkInterval`.
+    /// How long after checks that passed they are made again: `spec.checkInterval`, or a multiple of it where a pod
+    /// makes them.
     pub interval: Duration,
+    /// How long after checks that failed they are made again at the latest: `spec.checkInterval`.
+    pub retry: Duration,
     /// `spec.failureThreshold`.
     pub threshold: u32,
 }
@@ -47,12 +50,13 @@ impl Schedule {
             RunVerdict::Passed | RunVerdict::Tolerated { .. } if history.renewal == Renewal::Overdue => {
                 self.interval.min(OVERDUE_RETRY)
             }
-            RunVerdict::Passed | RunVerdict::Tolerated { .. } => self.interval,
-            RunVerdict::Failed(_) | RunVerdict::Held(_) => {
+            RunVerdict::Passed => self.interval,
+            RunVerdict::Tolerated { .. } => self.retry,
+            RunVerdict::Failed(_) | RunVerdict::Held(_) | RunVerdict::Pending(_) => {
                 let doublings = history.failures.saturating_sub(1).min(16);
                 let longest = match history.renewal {
-                    Renewal::Overdue => self.interval.min(OVERDUE_RETRY),
-                    Renewal::Never | Renewal::At(_) => self.interval,
+                    Renewal::Overdue => self.retry.min(OVERDUE_RETRY),
+                    Renewal::Never | Renewal::At(_) => self.retry,
                 };
                 FIRST_RETRY.saturating_mul(1 << doublings).min(longest)
             }

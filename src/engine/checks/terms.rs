@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use crate::engine::{
     CheckHistory, CheckKey, CheckedInputs, Kind, RunVerdict, Schedule, delivery::Checks, precedence::Proof,
 };
-use crate::net::{Consent, Sharing, Terms};
+use crate::{
+    api::CheckFrom,
+    net::{Consent, Sharing, Terms},
+};
 
 /// How old findings may be when a run uses them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,13 +36,22 @@ pub(in crate::engine) fn checks<K: Kind>(object: &K, history: &CheckHistory<K::E
         RunVerdict::Passed => (Checks::Stale, Proof::Verified),
         RunVerdict::Tolerated { .. } => (Checks::Open, Proof::Verified),
         RunVerdict::Failed(_) | RunVerdict::Held(_) => (Checks::Open, Proof::Unverified),
+        RunVerdict::Pending(_) => (Checks::Open, Proof::Unchecked),
     }
 }
 
 pub(in crate::engine) fn schedule<K: Kind>(object: &K) -> Schedule {
     let common = object.common();
-    Schedule { interval: common.check_interval.get(), threshold: common.failure_threshold }
+    let retry = common.check_interval.get();
+    let interval = match common.check_from {
+        CheckFrom::Operator => retry,
+        CheckFrom::ServerPod => retry.saturating_mul(POD_INTERVALS),
+    };
+    Schedule { interval, retry, threshold: common.failure_threshold }
 }
+
+/// After how many check intervals a pod proves again what it has proven.
+const POD_INTERVALS: u32 = 12;
 
 /// The terms on which this run may send credentials that were refused before.
 pub(in crate::engine) fn terms<K: Kind>(

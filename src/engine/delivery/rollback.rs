@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::revisions::{Revision, RevisionSource};
 use crate::{
     api::{
-        CheckName, Reason,
+        CheckFrom, CheckName, Reason,
         names::{CredentialsAnswer, Resolution},
     },
     engine::{
@@ -57,6 +57,12 @@ pub(super) async fn check<K: Kind>(
             }
             None => {}
         }
+    }
+    // What the operator itself sees of the servers may be something else, and must not speak against a way back.
+    if object.common().check_from == CheckFrom::ServerPod {
+        return Ok(RollbackCheck::Unknown(
+            "The checks are made by a pod like the server's, which does not check earlier values.".to_owned(),
+        ));
     }
     // Where the values name no certificate authorities, the server may have its own: then those of the present
     // spec are used.

@@ -5,7 +5,10 @@ use std::{
     fmt::{self, Display, Write},
 };
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    hmac,
+};
 use kube::ResourceExt;
 
 use super::without_line_break;
@@ -77,6 +80,11 @@ impl CheckedInputs {
             is_known && !self.agrees_with(status)
         };
         is_asked && !object.status().is_some_and(is_used_up)
+    }
+
+    /// A digest of these inputs, the re-check among them, which a change of metadata alone leaves as it is.
+    pub(in crate::engine) fn digest(&self) -> String {
+        hexadecimal(digest(&SHA256, without_versions(&self.text).as_bytes()).as_ref())
     }
 
     /// Whether a status was written with the same inputs, by any version of the operator.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::{Kind, SpecDigest};
 use crate::{
-    api::{CaBundleSource, CommonSpec, Reason, TargetSpec},
+    api::{CaBundleSource, CheckFrom, CommonSpec, Reason, TargetSpec},
     problem::Problem,
 };
 
@@ -41,10 +41,19 @@ const LONGEST_ROLLOUT: Duration = Duration::from_hours(24);
 fn common(spec: &CommonSpec) -> Vec<Problem> {
     let tls = spec.tls.as_ref().map_or(Ok(()), |tls| ca_bundle(&tls.ca_bundle));
     let target = spec.target.as_ref().map_or(Ok(()), target);
-    [check_interval(spec), check_timeout(spec), rollout_timeout(spec), tls, target]
+    [check_from(spec), check_interval(spec), check_timeout(spec), rollout_timeout(spec), tls, target]
         .into_iter()
         .filter_map(Result::err)
         .collect()
+}
+
+fn check_from(spec: &CommonSpec) -> Result<(), Problem> {
+    if spec.check_from == CheckFrom::ServerPod && spec.target.is_none() {
+        return Problem::invalid_spec(
+            "spec.checkFrom is ServerPod, but there is no spec.target whose pods could make the checks. Add one, or set spec.checkFrom to Operator.",
+        );
+    }
+    Ok(())
 }
 
 fn check_interval(spec: &CommonSpec) -> Result<(), Problem> {

@@ -75,6 +75,12 @@ pub(super) fn verified(facts: &StatusInputs<'_>) -> ConditionDraft {
                 facts.threshold, failure.name, failure.message
             ),
         ),
+        Outcome::Checked { verdict: RunVerdict::Pending(pending), .. } => ConditionDraft::new(
+            type_,
+            ConditionState::Unknown,
+            pending.reason,
+            format!("{}: {}", pending.name, pending.message),
+        ),
         Outcome::Checked { verdict: RunVerdict::Failed(failure) | RunVerdict::Held(failure), .. } => {
             ConditionDraft::new(
                 type_,

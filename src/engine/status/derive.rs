@@ -110,6 +110,7 @@ pub fn noted(previous: &Status, facts: &StatusInputs<'_>, now: Timestamp) -> Sta
         // Who waits for these waits for the end of the run.
         last_handled_recheck: previous.last_handled_recheck.clone(),
         observed_references: previous.observed_references.clone(),
+        server_pod: previous.server_pod.clone(),
         // The target is looked at once the checks are over.
         warnings: number_of_warnings(&checks),
         checks,

@@ -16,6 +16,7 @@ use crate::engine::{
     publish::{secret::secret_name, write::PublishOutcome},
     rejection,
     run_record::{RunRecord, without_news_of_time},
+    server_pod,
 };
 use crate::{api::Reason, error::Error, jitter};
 
@@ -56,6 +57,7 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     let written_at = published.as_ref().and_then(|published| published.written_at);
     let publication = published.map(|published| published.publication);
     let again = again.min(requeue_after(object, context, delivered.as_ref()));
+    let again = again.min(server_pod::requeue_after(object, context, delivered.as_ref()));
     let again = if was_rejected(publication.as_ref(), delivered.as_ref()) {
         again.min(rejection::wait(context.memory.rejected(object), jitter::random()))
     } else {

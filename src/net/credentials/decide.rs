@@ -70,6 +70,8 @@ pub enum Consent {
 pub(super) struct CredentialEntry {
     /// Whether a run is waiting for the answer to them.
     pub(super) is_asked: bool,
+    /// Until when a pod may be sending them, whose answer is not known yet.
+    pub(super) is_elsewhere_until: Option<Instant>,
     pub(super) verdict: Option<CredentialVerdict>,
 }
 
@@ -82,6 +84,11 @@ pub(super) struct CredentialVerdict {
 }
 
 impl CredentialEntry {
+    /// Whether a pod may be sending them now.
+    pub(super) fn is_elsewhere(&self, now: Instant) -> bool {
+        self.is_elsewhere_until.is_some_and(|until| now < until)
+    }
+
     pub(super) fn is_accepted(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| verdict.said == Said::Accepted)
     }
@@ -145,7 +152,7 @@ pub(super) fn decide(
     }
     match holding.and_then(|verdict| verdict.problem.clone()) {
         Some(problem) => SendStep::Known(problem),
-        None if entry.is_asked => SendStep::Wait,
+        None if entry.is_asked || entry.is_elsewhere(now) => SendStep::Wait,
         None => SendStep::Send,
     }
 }
@@ -195,7 +202,8 @@ mod tests {
         let problem = Some(Problem::new(Reason::InvalidCredentials, "No."));
         let verdict = Some(CredentialVerdict { said, problem, at: age.map(ago) });
         let terms = Terms { consent, last_look: looked.map(ago), interval: INTERVAL };
-        match decide(&CredentialEntry { is_asked: false, verdict }, consequence, &terms, now) {
+        let entry = CredentialEntry { verdict, ..CredentialEntry::default() };
+        match decide(&entry, consequence, &terms, now) {
             SendStep::Send => "send",
             SendStep::SendAlong => "send along",
             SendStep::Wait => "wait",

@@ -9,9 +9,10 @@ use super::{
 use crate::{
     api::{CheckName, CheckResult, Duration, OidcProvider, Reason},
     engine::Env,
-    import::{CLIENT, Flag, FoundEnvironment, HOST, Recoverable, Recovery, SettingNeed, StandIn},
+    import::{CLIENT, Flag, FoundEnvironment, Recoverable, Recovery, SettingNeed, StandIn},
     issuer::is_https,
     problem::quote_exactly,
+    values::HOST,
 };
 
 /// W&B's older charts wrote the client's secret under this name, which the server does not read.

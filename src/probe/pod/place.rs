@@ -8,8 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::{
-    import::HOST,
-    values::CA_FILE,
+    values::{CA_FILE, HOST},
     workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES},
 };
 
@@ -40,6 +39,13 @@ const NETWORKS: [&str; 11] = [
     "vpc.amazonaws.com",
 ];
 
+/// What makes the container wait until the proxy of a mesh is ready, which would otherwise refuse its connections.
+/// Linkerd does so by itself.
+const WAITING_FOR_MESHES: [(&str, &str); 2] = [
+    ("proxy.istio.io/config", r#"{"holdApplicationUntilProxyStarts": true}"#),
+    ("kuma.io/wait-for-dataplane-ready", "true"),
+];
+
 /// Labels that mean one pod of a controller.
 const OF_ONE_POD: [&str; 4] = [
     "pod-template-hash",
@@ -59,6 +65,9 @@ impl ServerPlace {
         labels.retain(|name, _| !OF_ONE_POD.contains(&name.as_str()));
         let mut annotations = metadata.annotations.unwrap_or_default();
         annotations.retain(|name, _| is_of_network(name));
+        for (name, value) in WAITING_FOR_MESHES {
+            annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
         let pod = template.spec.clone().unwrap_or_default();
         let server = match container {
             Some(name) => pod.containers.iter().find(|each| each.name == name),

@@ -79,6 +79,7 @@ fn build(template: &str, container: Option<&str>, authorities: Option<&str>) -> 
         name: "corp-ldap-check",
         namespace: "team",
         owner: &owner,
+        annotations: &BTreeMap::from([("auth.wandb.com/checked-inputs".to_owned(), "1".to_owned())]),
         template: &template,
         container,
         image: "registry.example.com/wandb-auth-operator:1",

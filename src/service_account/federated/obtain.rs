@@ -142,6 +142,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::CheckFrom;
 
     /// The findings of a run that obtained a token, with these results of the rules and of the server.
     fn run(claims: Option<Reason>, exchange: Option<Reason>) -> Vec<Finding> {
@@ -155,6 +156,7 @@ mod tests {
             reason: failure.unwrap_or(Reason::Passed),
             message: "".into(),
             duration: Duration::ZERO,
+            from: CheckFrom::Operator,
         };
         vec![
             finding(CheckName::TokenObtained, None),

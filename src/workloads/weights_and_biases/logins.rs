@@ -48,6 +48,20 @@ pub(super) fn among(workloads: Vec<WorkloadController>, owner: &Owner) -> Vec<Wo
     referring
 }
 
+/// The first workload that answers logins, of the release if one is, and its container that does.
+pub(super) fn serving(
+    workloads: Vec<WorkloadController>,
+    release: &str,
+) -> Option<(WorkloadController, Option<String>)> {
+    let answers =
+        |each: &&WorkloadController| is_labelled(each.metadata()) || login_containers(each).next().is_some();
+    let answering: Vec<_> = workloads.iter().filter(answers).collect();
+    let of_release = answering.iter().find(|each| release_of(each.metadata()) == Some(release));
+    let found = of_release.or_else(|| answering.first())?;
+    let container = login_containers(found).next().map(|container| container.name.clone());
+    Some(((*found).clone(), container))
+}
+
 /// Compares the workload with these variables, each of which must come from the Secret beside it. Returns the
 /// revisions of the owner that other variables refer to instead, or `None` if there is no difference.
 pub(super) fn difference(

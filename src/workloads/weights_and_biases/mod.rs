@@ -321,6 +321,14 @@ impl WeightsAndBiases {
         }
     }
 
+    /// The first workload that answers logins, whether it has entries or not, and its container that does.
+    pub(super) fn serving_logins(
+        &self,
+        workloads: Vec<WorkloadController>,
+    ) -> Option<(WorkloadController, Option<String>)> {
+        logins::serving(workloads, self.name())
+    }
+
     /// Says, as a clause, which of these workloads lack entries of the owner.
     pub(super) fn lacking(&self, workloads: &[WorkloadController], owner: &Owner) -> Option<String> {
         let different = self.differences(workloads, owner)?;

@@ -21,7 +21,8 @@ pub(in crate::workloads) enum WorkloadController {
 }
 
 impl WorkloadController {
-    pub(super) fn template(&self) -> Option<&PodTemplateSpec> {
+    /// The pod template.
+    pub(in crate::workloads) fn template(&self) -> Option<&PodTemplateSpec> {
         match self {
             Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),
             Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.template),

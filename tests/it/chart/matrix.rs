@@ -415,6 +415,12 @@ const MATRIX: &[Entry] = &[
         "null",
     ),
     entry(
+        "{serverPodChecks: {enabled: true}, imagePullSecrets: [a]}",
+        "Deployment",
+        container!("args/9"),
+        "--image-pull-secret=a",
+    ),
+    entry(
         "{injection: {enabled: true}}",
         "MutatingAdmissionPolicyBinding",
         "/spec/policyName",

@@ -11,6 +11,7 @@ use test_support::{
 use super::{cases, documents};
 use crate::{
     delivery::weights_and_biases::first_version,
+    server_pods,
     world::{certificate, directory, eventually, ldap_config, operator, put_references, workspace},
 };
 
@@ -90,6 +91,45 @@ async fn with_deployments_only() -> Result<()> {
 async fn with_stateful_sets_only() -> Result<()> {
     let workload = ("statefulSet", WandbWorkload::stateful_set("wandb"));
     live_with_the_rights_of("only_stateful_sets", Some(workload)).await
+}
+
+/// Checks from pods take the right to make pods, which nothing else does.
+#[tokio::test]
+async fn with_checks_from_pods() -> Result<()> {
+    let stage = server_pods::stage(&[]).await?;
+    let case = cases()?.into_iter().find(|each| each.name == "server_pods").context("no such case")?;
+    let rendered = documents(&case.rendered(&Helm::new()?)?)?;
+    let is_role =
+        |object: &Value| object["kind"] == "Role" && object["metadata"]["name"] == "wandb-auth-operator";
+    let role = rendered.iter().find(|object| is_role(object)).context("no Role")?;
+    stage.workspace.apply(&role.to_string()).await?;
+    server_pods::revoke(&stage).await?;
+    let deployment =
+        rendered.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
+    let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    for argument in ["--server-pod-checks", "--image=wandb-auth-operator:", "--image-pull-secret=registry"] {
+        ensure!(arguments.contains(argument), "{argument}: {arguments}");
+    }
+    let mut stage = stage;
+    server_pods::start(&mut stage, &[])?;
+    stage.ready(&server_pods::from_pods("")).await?;
+    server_pods::nothing_is_left(&stage).await?;
+    let events = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;
+    let by_operator: Vec<_> = events.into_iter().filter(|event| event.user == "operator").collect();
+    let refused: Vec<_> = by_operator.iter().filter(|event| event.code == 403).collect();
+    ensure!(refused.is_empty(), "used and not granted: {refused:#?}");
+    for verb in ["get", "create", "delete"] {
+        let is_used = by_operator.iter().any(|event| event.resource == "pods" && event.verb == verb);
+        ensure!(is_used && grants(role, "pods", verb), "{verb}: {role}");
+    }
+    let without =
+        cases()?.into_iter().find(|each| each.name == "only_deployments").context("no such case")?;
+    let without = documents(&without.rendered(&Helm::new()?)?)?;
+    let without = without.iter().find(|object| is_role(object)).context("no Role")?;
+    for verb in ["get", "create", "delete"] {
+        ensure!(!grants(without, "pods", verb), "{verb}: {without}");
+    }
+    Ok(())
 }
 
 /// Deployments that the W&B operator makes of its resource are watched, and not changed.

@@ -62,6 +62,8 @@ impl<E> CheckHistory<E> {
             refusal: refusal.map(|finding| (finding, now)),
             jitter: 0.0,
             usage: Usage::default(),
+            pending: None,
+            is_under_way: false,
         };
         let retrial = recovered.retrial();
         // The status does not say how long ago the credentials were sent, so the wait begins anew.

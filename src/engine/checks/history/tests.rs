@@ -8,11 +8,12 @@ use super::{
     *,
 };
 use crate::{
-    api::{CheckName, CheckResult, ConditionType, Reason, Status},
+    api::{CheckFrom, CheckName, CheckResult, ConditionType, Reason, Status},
     engine::{Account, CheckedInputs},
 };
 
-const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
+const SCHEDULE: Schedule =
+    Schedule { interval: Duration::from_mins(5), retry: Duration::from_mins(5), threshold: 3 };
 
 fn check_key(inputs: u64) -> CheckKey {
     let inputs = InputsHash::from(inputs);
@@ -25,7 +26,8 @@ fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
         None => (CheckResult::Passed, Reason::Passed),
     };
     let message = "".into();
-    let finding = Finding { name, result, reason, message, duration: Duration::ZERO };
+    let finding =
+        Finding { name, result, reason, message, duration: Duration::ZERO, from: CheckFrom::Operator };
     Findings { list: vec![finding], account: Account::Named, ..Findings::default() }
 }
 
@@ -151,7 +153,7 @@ fn a_shorter_interval_counts_from_the_last_run() {
     let passed = run(None, 1, None);
     let soon = Instant::now() + Duration::from_mins(1);
     assert!(passed.answers(&check_key(1), SCHEDULE, soon));
-    let shorter = Schedule { interval: Duration::from_secs(10), ..SCHEDULE };
+    let shorter = Schedule { interval: Duration::from_secs(10), retry: Duration::from_secs(10), ..SCHEDULE };
     assert!(!passed.answers(&check_key(1), shorter, soon));
 }
 
@@ -269,7 +271,11 @@ fn a_restart_does_not_send_credentials_again_at_once() {
 fn an_unclear_answer_is_not_asked_for_again_on_a_long_interval() {
     let passed = bind(None, 1, None);
     let wait = |minutes, reason| {
-        let schedule = Schedule { interval: Duration::from_mins(minutes), ..SCHEDULE };
+        let schedule = Schedule {
+            interval: Duration::from_mins(minutes),
+            retry: Duration::from_mins(minutes),
+            ..SCHEDULE
+        };
         schedule.delay(&bind(Some(&passed), 1, Some(reason)))
     };
     for (interval, unclear, postponed) in [(5, 30, 30), (29, 30, 30), (30, 60, 30), (60, 120, 60)] {

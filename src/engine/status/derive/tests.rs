@@ -13,14 +13,21 @@ use super::{
     *,
 };
 use crate::{
-    api::{CheckName, CheckResult, Reason},
+    api::{CheckFrom, CheckName, CheckResult, Reason},
     engine::{CheckedInputs, Findings, RunVerdict, run_record::RunRecord},
     problem::Problem,
 };
 
 fn finding(result: CheckResult, reason: Reason) -> Finding {
     let message = "Seen this, expected that; do so.".into();
-    Finding { name: CheckName::Bind, result, reason, message, duration: Duration::from_millis(7) }
+    Finding {
+        name: CheckName::Bind,
+        result,
+        reason,
+        message,
+        duration: Duration::from_millis(7),
+        from: CheckFrom::Operator,
+    }
 }
 
 fn findings(result: CheckResult, reason: Reason) -> Findings {

@@ -1,6 +1,7 @@
 //! The kubelet's part in one pod.
 
 use std::{
+    path::Path,
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use super::{
     BrokenReference, ContainerInputs, Life,
     inputs::{self, Blocked, ReferenceKind},
     playing::Stage,
+    program,
     status::{Running, Sheet},
 };
 use crate::StandInServer;
@@ -144,7 +146,8 @@ impl Actor {
     /// The container runs; returns when it ends.
     async fn run(&mut self, mut life: Life) -> Result<Exit, Gone> {
         loop {
-            let readiness = if life == Life::Ready { Running::Ready } else { Running::NotReady };
+            let is_ready = matches!(life, Life::Ready | Life::Program { .. });
+            let readiness = if is_ready { Running::Ready } else { Running::NotReady };
             self.sheet.runs(&self.container.name, readiness);
             self.show().await?;
             match &life {
@@ -165,6 +168,7 @@ impl Actor {
                     }
                 }
                 Life::Serving => return self.serve(&life).await,
+                Life::Program { program, place } => return Ok(self.execute(program, place).await),
                 Life::Ready | Life::NeverReady => self.wait_for_another(&life).await?,
             }
             if self.is_restart_asked() {
@@ -208,6 +212,22 @@ impl Actor {
         Ok(exit)
     }
 
+    /// The container runs the program to its end.
+    async fn execute(&self, program: &Path, place: &[(String, String)]) -> Exit {
+        let mut inputs = self.inputs.clone();
+        inputs.environment.extend(place.iter().cloned());
+        let (program, pod, container) = (program.to_owned(), self.pod.clone(), self.container.clone());
+        let execute = move || program::execute(&program, (&pod, &container), &inputs);
+        let ended = tokio::task::spawn_blocking(execute).await;
+        match ended.map_err(anyhow::Error::from).flatten() {
+            Ok((code, message)) => Exit { code, message },
+            Err(error) => {
+                eprintln!("the program does not start: {error:#}");
+                Exit { code: 128, message: String::new() }
+            }
+        }
+    }
+
     /// The termination message of a program that writes none.
     fn last_words(&self, server: &StandInServer) -> String {
         let policy = self.container.termination_message_policy.as_deref();
@@ -220,6 +240,9 @@ impl Actor {
         let name = self.container.name.clone();
         self.sheet.ends(&name, exit.code, &exit.message);
         self.show().await?;
+        if self.pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() == Some("Never")) {
+            return Err(Gone);
+        }
         let doublings = u32::try_from(self.restarts).unwrap_or(u32::MAX).min(10);
         let pause = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
         if self.restarts > 0 {

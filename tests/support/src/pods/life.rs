@@ -1,6 +1,6 @@
 //! What a script decides for a pod.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// What becomes of a pod, or rather of its first container; the other containers always run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,13 @@ pub enum Life {
     ReadyAfter(Duration),
     /// It runs the [stand-in server](crate::stand_in_server), is ready when that serves, and ends when that does.
     Serving,
+    /// It runs this program with the container's arguments until that ends, whose termination message it has then.
+    Program {
+        /// The program in the place of the image's.
+        program: PathBuf,
+        /// Variables that have other values at the place where the pod runs.
+        place: Vec<(String, String)>,
+    },
     /// It runs and never becomes ready.
     NeverReady,
     /// It ends shortly after every start, and is started again, with pauses that grow.

@@ -11,6 +11,7 @@ mod life;
 mod manifests;
 mod player;
 mod playing;
+mod program;
 mod record;
 mod status;
 

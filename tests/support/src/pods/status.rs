@@ -15,6 +15,10 @@ pub(super) struct Sheet {
     ip: String,
     ready_since: Time,
     ready: bool,
+    /// Whether the pod waits for a condition that nobody sets here.
+    is_gated: bool,
+    /// Whether the pod's containers are not started again.
+    is_final: bool,
     containers: Vec<ContainerStatus>,
 }
 
@@ -38,6 +42,8 @@ impl Sheet {
             ip,
             ready_since: now(),
             ready: false,
+            is_gated: pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.is_some()),
+            is_final: pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() == Some("Never")),
             containers: containers.map(creating).collect(),
         }
     }
@@ -95,7 +101,7 @@ impl Sheet {
             status.state = Some(state);
             status.ready = ready;
         }
-        let ready = self.containers.iter().all(|status| status.ready);
+        let ready = !self.is_gated && self.containers.iter().all(|status| status.ready);
         if ready != self.ready {
             self.ready = ready;
             self.ready_since = now();
@@ -150,7 +156,20 @@ impl Sheet {
             let waiting = status.state.as_ref().is_some_and(|state| state.waiting.is_some());
             waiting && status.last_state.is_none()
         };
-        if self.containers.iter().any(never_ran) { "Pending" } else { "Running" }
+        let ended =
+            |status: &ContainerStatus| status.state.as_ref()?.terminated.as_ref().map(|end| end.exit_code);
+        let ends: Option<Vec<_>> = self.containers.iter().map(ended).collect();
+        match ends {
+            Some(ends) if self.is_final => {
+                if ends.iter().all(|code| *code == 0) {
+                    "Succeeded"
+                } else {
+                    "Failed"
+                }
+            }
+            _ if self.containers.iter().any(never_ran) => "Pending",
+            _ => "Running",
+        }
     }
 }
 

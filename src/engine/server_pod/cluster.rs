@@ -1,0 +1,159 @@
+//! Reads, creates and deletes the pod of a resource and the Secret with its values.
+
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, PostParams, Preconditions},
+    core::{NamespaceResourceScope, ObjectMeta},
+};
+use serde::de::DeserializeOwned;
+
+use super::candidate::{Belonging, PodCheck, name_of};
+use crate::{
+    engine::{
+        Context, Kind, Values,
+        publish::secret::{field_manager, values_of},
+    },
+    error::{Error, in_words},
+    problem::quote,
+};
+
+/// The pod that has the name of a resource's own one.
+pub(super) enum PodView {
+    /// There is none.
+    Absent,
+    /// It is being deleted.
+    Ending,
+    /// It is somebody else's.
+    Foreign,
+    /// It is the resource's own, or that of an earlier resource of the same name.
+    Found(Box<Pod>),
+    /// The operator may not look.
+    Forbidden(String),
+}
+
+/// What became of a creation.
+pub(super) enum Creation {
+    /// The object is there.
+    Created,
+    /// An object of that name was there already.
+    Exists,
+    /// The API server did not take it, in these words.
+    Refused(String),
+}
+
+fn api<T, K: Kind>(object: &K, context: &Context<K>) -> Api<T>
+where
+    T: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default())
+}
+
+/// Looks for the pod of a resource.
+pub(super) async fn find<K: Kind>(object: &K, context: &Context<K>) -> Result<PodView, Error> {
+    Ok(match api::<Pod, K>(object, context).get_opt(&name_of(object)).await {
+        Ok(None) => PodView::Absent,
+        Ok(Some(pod)) if Belonging::of(&pod.metadata, object) == Belonging::Foreign => PodView::Foreign,
+        Ok(Some(pod)) if pod.metadata.deletion_timestamp.is_some() => PodView::Ending,
+        Ok(Some(pod)) => PodView::Found(Box::new(pod)),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            PodView::Forbidden(quote(&status.message).trim_end_matches('.').to_owned())
+        }
+        Err(error) => return Err(error.into()),
+    })
+}
+
+/// Creates the Secret of a check. One that was left by a check of earlier inputs is deleted first.
+pub(super) async fn create_secret<K: Kind>(
+    check: &PodCheck<'_, K>,
+    secret: &Secret,
+    context: &Context<K>,
+) -> Result<Creation, Error> {
+    let secrets = api::<Secret, K>(check.object, context);
+    let created = created(secrets.create(&parameters::<K>(), secret).await)?;
+    let Creation::Exists = created else { return Ok(created) };
+    let Some(present) = secrets.get_metadata_opt(&check.name).await? else { return Ok(Creation::Exists) };
+    match Belonging::of(&present.metadata, check.object) {
+        Belonging::Own if check.is_of_inputs(&present.metadata) => Ok(Creation::Created),
+        Belonging::Own | Belonging::Former => {
+            delete(&secrets, &check.name, &present.metadata).await?;
+            Ok(Creation::Exists)
+        }
+        Belonging::Foreign => Ok(Creation::Refused(format!(
+            "a Secret \"{}\" exists and does not belong to this resource; rename it or delete it",
+            check.name
+        ))),
+    }
+}
+
+/// Creates the pod of a check.
+pub(super) async fn create_pod<K: Kind>(
+    object: &K,
+    pod: &Pod,
+    context: &Context<K>,
+) -> Result<Creation, Error> {
+    created(api::<Pod, K>(object, context).create(&parameters::<K>(), pod).await)
+}
+
+fn parameters<K: Kind>() -> PostParams {
+    PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() }
+}
+
+fn created<T>(answer: kube::Result<T>) -> Result<Creation, Error> {
+    match answer {
+        Ok(_) => Ok(Creation::Created),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Creation::Exists),
+        Err(error @ kube::Error::Api(_)) => {
+            Ok(Creation::Refused(quote(in_words(&error).trim_end_matches('.'))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The values that the pod of the resource has, if they can be read.
+pub(super) async fn values<K: Kind>(object: &K, context: &Context<K>) -> Result<Option<Values>, Error> {
+    let secret = api::<Secret, K>(object, context).get_opt(&name_of(object)).await?;
+    let own = secret.filter(|secret| Belonging::of(&secret.metadata, object) == Belonging::Own);
+    Ok(own.as_ref().map(values_of))
+}
+
+/// Deletes the Secret of the resource and then its pod, so that no Secret is left where there is no pod. What is
+/// somebody else's stays.
+pub(super) async fn remove<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
+    let name = name_of(object);
+    remove_own(&api::<Secret, K>(object, context), &name, object).await?;
+    remove_own(&api::<Pod, K>(object, context), &name, object).await
+}
+
+/// Deletes the Secret of the resource alone.
+pub(super) async fn remove_secret<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
+    remove_own(&api::<Secret, K>(object, context), &name_of(object), object).await
+}
+
+async fn remove_own<T, K: Kind>(api: &Api<T>, name: &str, object: &K) -> Result<(), Error>
+where
+    T: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let Some(present) = api.get_metadata_opt(name).await? else { return Ok(()) };
+    if Belonging::of(&present.metadata, object) == Belonging::Foreign {
+        return Ok(());
+    }
+    delete(api, name, &present.metadata).await
+}
+
+/// Deletes exactly the object that was read.
+async fn delete<T>(api: &Api<T>, name: &str, present: &ObjectMeta) -> Result<(), Error>
+where
+    T: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    if present.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let preconditions = Preconditions { uid: present.uid.clone(), resource_version: None };
+    match api.delete(name, &DeleteParams::default().preconditions(preconditions)).await {
+        Ok(_) => Ok(()),
+        // It is gone, or another one has its name.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
