@@ -205,15 +205,16 @@ pub(super) fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
     }
 }
 
-/// The settings that have different values under their names: the one that the server reads first, and each other one.
+/// The settings that have different values under their names: the one that the server reads first, and another one.
 pub(super) fn disagreements<K: Kind>(
     found: &FoundEnvironment,
 ) -> impl Iterator<Item = (Setting<'_>, Setting<'_>)> {
-    K::ENVIRONMENT.iter().filter_map(|env| Some((env, found.setting(*env)?))).flat_map(|(env, first)| {
-        let differs = move |other: &Setting<'_>| {
+    K::ENVIRONMENT.iter().filter_map(|env| {
+        let first = found.setting(*env)?;
+        let differs = |other: &Setting<'_>| {
             other.text().zip(first.text()).is_some_and(|(other, first)| !is_same(other, first))
         };
-        found.settings(*env).filter(differs).map(move |other| (first, other))
+        Some((first, found.settings(*env).find(differs)?))
     })
 }
 

@@ -49,7 +49,7 @@ pub enum ServiceAccountEvidence {
     #[default]
     Nothing,
     /// Evidence about an API key.
-    ApiKey(api_key::ApiKeyEvidence),
+    ApiKey(Box<api_key::ApiKeyEvidence>),
     /// Evidence about a token.
     Federated(federated::FederatedEvidence),
 }
@@ -131,9 +131,9 @@ impl Kind for ServiceAccount {
             CredentialPlan::ApiKey(own) => match connect::connect(&plan.account, context.network, report)
                 .await
             {
-                Some(instance) => ServiceAccountEvidence::ApiKey(
+                Some(instance) => ServiceAccountEvidence::ApiKey(Box::new(
                     Box::pin(api_key::probe(&plan.account.settings, own, instance, context, report)).await,
-                ),
+                )),
                 None => ServiceAccountEvidence::Nothing,
             },
             CredentialPlan::Federated(own) => {
@@ -164,17 +164,17 @@ impl Kind for ServiceAccount {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
                 let instance = connect::instance(&plan.account, context.network);
-                ServiceAccountEvidence::ApiKey(
+                ServiceAccountEvidence::ApiKey(Box::new(
                     Box::pin(api_key::maintain(
                         &plan.account.settings,
                         own,
                         instance,
                         context,
-                        evidence,
+                        *evidence,
                         report,
                     ))
                     .await,
-                )
+                ))
             }
             (_, evidence) => evidence,
         }
@@ -220,7 +220,9 @@ impl Kind for ServiceAccount {
 
     fn placeholder_evidence(plan: &ServiceAccountPlan) -> ServiceAccountEvidence {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => ServiceAccountEvidence::ApiKey(api_key::placeholder_evidence(own)),
+            CredentialPlan::ApiKey(own) => {
+                ServiceAccountEvidence::ApiKey(Box::new(api_key::placeholder_evidence(own)))
+            }
             CredentialPlan::Federated(own) => {
                 ServiceAccountEvidence::Federated(federated::placeholder_evidence(own))
             }

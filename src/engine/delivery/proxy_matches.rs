@@ -77,9 +77,8 @@ fn is_shown(name: &str, environment: &Environment) -> bool {
         match literals.get(&spelling) {
             _ if references.contains(&spelling) => return false,
             Some(value) if !value.is_empty() => return !is_made_of_others(value),
-            Some(_) => {}
             None if *other_sources == OtherSources::Sources => return false,
-            None => {}
+            Some(_) | None => {}
         }
     }
     true
