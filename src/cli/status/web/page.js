@@ -119,12 +119,12 @@ const drawDetails = () => {
     at("details").close();
     return;
   }
-  const title = make("h2", "", `${node.caption} ${node.title}`);
-  title.id = "details-title";
+  const title = `${node.caption} ${node.title}`;
+  at("details").setAttribute("aria-label", title);
   const body = at("details-body");
   body.className = node.mark;
   body.replaceChildren(
-    title,
+    wrappable("h2", "", title),
     state(node.mark, node.state),
     ...(node.text ? [make("p", "text", node.text)] : []),
     make("ul", "", ...node.details.map(detail)),
@@ -185,7 +185,7 @@ const listen = () => {
 
 at("details").addEventListener("close", () => {
   // The browser gives the focus back by itself, unless the picture has been drawn anew.
-  if (document.activeElement === document.body) placeOf(opened)?.focus();
+  if (!document.activeElement?.classList.contains("place")) placeOf(opened)?.focus();
   opened = null;
 });
 at("details").addEventListener("click", (click) => {

@@ -4,6 +4,7 @@ mod access;
 mod keyboard;
 mod live;
 mod phases;
+mod pictures;
 
 use std::{path::Path, process::Command, time::Duration};
 
