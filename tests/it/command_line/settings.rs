@@ -48,7 +48,9 @@ fn variables_with_nothing_in_them_count_as_absent() -> Result<()> {
 #[test]
 fn help_says_what_each_command_is_for() -> Result<()> {
     let files = Directory::with(&[])?;
-    for command in ["run", "check", "render", "import", "login", "crd", "status", "recheck", "rotate", "explain"] {
+    for command in
+        ["run", "check", "render", "import", "login", "crd", "status", "recheck", "rotate", "explain"]
+    {
         assert_snapshot!(format!("help_of_{command}"), files.call(&format!("{command} --help"))?);
     }
     Ok(())

@@ -187,7 +187,10 @@ fn who_has_no_address_cannot_log_in() -> Result<()> {
     let world = World::new("login: false")?;
     let printed = world.log_in("nomail", "nomail-password", "-o yaml")?;
     assert_eq!(printed.code, 1, "{printed}");
-    ensure!(printed.stdout.contains("name: EmailRead\n  result: Failed\n  reason: AttributeMissing"), "{printed}");
+    ensure!(
+        printed.stdout.contains("name: EmailRead\n  result: Failed\n  reason: AttributeMissing"),
+        "{printed}"
+    );
     ensure!(printed.stdout.contains("spec.login is false"), "{printed}");
     assert_eq!(world.binds_of_people()?, 1);
     Ok(())
