@@ -56,6 +56,11 @@
 //!   `engine::credentials::a_wrong_password_is_sent_once_for_all_who_have_it`,
 //!   `engine::credentials::who_is_killed_after_a_status_has_told_all_who_come_after`,
 //!   `engine::refusals::credentials_that_were_refused_are_sent_once_although_no_status_is_taken`.
+//! - `login` sends a person's password once, and neither an empty one nor one for a name that several entries or none
+//!   have. It takes no answer of a provider that belongs to another login, and prints nothing that somebody could use.
+//!   Tests: `login::directory::a_refused_password_is_sent_once`, `login::directory::an_empty_password_is_never_sent`,
+//!   `login::directory::nothing_is_sent_for_nobody_or_for_several`,
+//!   `login::provider::an_answer_to_another_login_is_not_taken`.
 //! - An API key is revoked only when another one is published and the time to take that up is over.
 //!   Tests: `service_account::rotation::a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap`,
 //!   `service_account::crashes::whatever_request_is_the_last_one_key_is_left`.

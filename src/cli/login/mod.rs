@@ -230,10 +230,10 @@ fn chosen<'a>(manifests: &'a Manifests, named: Option<&NamedResource>) -> anyhow
         ([], Some(named)) => bail!("the files have no {}", named.short()),
         ([], None) => bail!("the files have no {}", KINDS.join(" or ")),
         (several, _) => {
-            let names: Vec<_> = several.iter().map(|resource| resource.title().to_string()).collect();
+            let titles: Vec<_> = several.iter().map(|resource| resource.title().to_string()).collect();
             bail!(
                 "the files have several resources to log in with ({}); name one before -f, such as oidc/NAME, and its namespace with -n",
-                names.join(", ")
+                titles.join(", ")
             )
         }
     }

@@ -131,3 +131,52 @@ fn summary(findings: &[Finding], verdict: CommandVerdict, tried: &TriedLogin) ->
         _ => (Mark::Good, format!("{who} can log in.{known_as}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn told(name: CheckName, result: CheckResult, reason: Reason) -> String {
+        let finding = Finding { name, result, reason, message: "".into(), duration: Duration::ZERO };
+        let person = PersonAsRead { known_as: Some("a@b.example".to_owned()), ..PersonAsRead::default() };
+        let tried = TriedLogin::tried(vec![finding.clone()], Some(person), "alice".to_owned());
+        summary(&[finding], tried.checked.verdict(), &tried).1
+    }
+
+    #[test]
+    fn the_answer_says_no_more_than_was_seen() {
+        use CheckResult::{Failed, Passed, Warning};
+        let known = "W&B Server knows this login as a@b.example.";
+        let cannot = |name: &str| format!("alice cannot log in: see {name}.");
+        let unseen = |name: &str| format!("Whether alice can log in was not seen: see {name}.");
+        for (name, result, reason, expected) in [
+            (CheckName::EmailRead, Passed, Reason::Passed, format!("alice can log in. {known}")),
+            (
+                CheckName::PasswordAccepted,
+                Warning,
+                Reason::PasswordExpiresSoon,
+                format!("alice can log in; see the warnings. {known}"),
+            ),
+            (
+                CheckName::LoginAllowed,
+                Warning,
+                Reason::NestedGroups,
+                format!(
+                    "Whether alice can log in depends on how W&B Server reads groups: see LoginAllowed. {known}"
+                ),
+            ),
+            (CheckName::PasswordAccepted, Failed, Reason::InvalidCredentials, cannot("PasswordAccepted")),
+            (CheckName::LoginAnswered, Failed, Reason::LoginRefused, cannot("LoginAnswered")),
+            (CheckName::TokenClaims, Failed, Reason::TokenExpired, cannot("TokenClaims")),
+            (CheckName::TcpConnects, Failed, Reason::ConnectionRefused, unseen("TcpConnects")),
+            (CheckName::Bind, Failed, Reason::InvalidCredentials, unseen("Bind")),
+            (CheckName::PasswordAccepted, Failed, Reason::ServerUnavailable, unseen("PasswordAccepted")),
+            (CheckName::LoginAnswered, Failed, Reason::AnswerMismatch, unseen("LoginAnswered")),
+            (CheckName::LoginAnswered, Failed, Reason::TimedOut, unseen("LoginAnswered")),
+        ] {
+            assert_eq!(told(name, result, reason), expected);
+        }
+    }
+}

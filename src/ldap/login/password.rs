@@ -56,19 +56,17 @@ pub(super) async fn accepted(
 /// A second connection, which is reached as the first one was.
 async fn connect(plan: &LdapPlan, network: &Network) -> Result<Connection, Problem> {
     let mut report = Report::new(Vec::new(), Redactor::default());
-    match protected(plan, network, &mut report).await {
-        Some(stream) => Connection::open(stream, network.meter()).await,
-        None => {
-            let findings = report.finish();
-            let (reason, seen) = findings
-                .failure()
-                .map_or((Reason::ConnectionFailed, ""), |failure| (failure.reason, failure.message.as_str()));
-            Err(Problem::new(
-                reason,
-                format!("No second connection could be made, so the password was not sent. {seen}"),
-            ))
-        }
+    if let Some(stream) = protected(plan, network, &mut report).await {
+        return Connection::open(stream, network.meter()).await;
     }
+    let findings = report.finish();
+    let (reason, seen) = findings
+        .failure()
+        .map_or((Reason::ConnectionFailed, ""), |failure| (failure.reason, failure.message.as_str()));
+    Err(Problem::new(
+        reason,
+        format!("No second connection could be made, so the password was not sent. {seen}"),
+    ))
 }
 
 async fn send_password(

@@ -39,7 +39,7 @@ fn start() -> Result<OpenIdProvider> {
 }
 
 /// The files of an `OidcProvider` with these changes of its spec.
-fn files(changes: &Value) -> Result<Directory> {
+pub(super) fn files(changes: &Value) -> Result<Directory> {
     let mut spec = json!({
         "issuer": provider()?.issuer(), "clientID": "public", "host": HOST, "insecurePlaintext": true,
     });
