@@ -174,3 +174,35 @@ fn only_so_many_are_remembered_and_refusals_longest() {
     assert!(credentials.entries().contains_key(&digest(0)));
     assert!(!credentials.entries().contains_key(&digest(1)));
 }
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn what_a_pod_sends_nobody_else_sends_until_it_has_answered() {
+    let server = Server::new();
+    let network = server.network.seen_from("team");
+    let shared = login("cn=w", "shared");
+    network.begin_elsewhere(&shared, LIMIT).await.unwrap();
+    assert_eq!(network.begin_elsewhere(&shared, LIMIT).await.unwrap_err().reason, Reason::AwaitingAnswer);
+    network.end_elsewhere(&shared, Said::Refused, Some(&Problem::new(Reason::InvalidCredentials, "No.")));
+    let known = network.begin_elsewhere(&shared, LIMIT).await.unwrap_err();
+    assert!(known.reason == Reason::InvalidCredentials && known.message.contains("were not sent again"));
+    server.send(&shared, Terms::default(), true).await.unwrap_err();
+    assert_eq!(server.tries(), 0);
+}
+
+#[tokio::test]
+async fn a_pod_that_never_answers_holds_nobody_up_for_ever() {
+    let server = Server::new();
+    let network = server.network.seen_from("team");
+    let (given_up, forgotten) = (login("cn=w", "a"), login("cn=w", "b"));
+    network.begin_elsewhere(&given_up, LIMIT).await.unwrap();
+    network.release_elsewhere(&given_up);
+    server.send(&given_up, Terms::default(), true).await.unwrap();
+    network.begin_elsewhere(&forgotten, Duration::ZERO).await.unwrap();
+    server.send(&forgotten, Terms::default(), true).await.unwrap();
+    // Credentials that were accepted delay nobody.
+    network.begin_elsewhere(&given_up, LIMIT).await.unwrap();
+    server.send(&given_up, Terms::default(), true).await.unwrap();
+    assert_eq!(server.tries(), 3);
+}

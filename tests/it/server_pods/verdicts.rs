@@ -128,5 +128,16 @@ async fn every_kind_that_a_server_reads_can_be_proven_from_its_pods() -> Result<
     let status = stage.workspace.wait_until_ready("OidcProvider", "main").await?;
     let found = check(&status, "ClientCredentials").context("no ClientCredentials")?;
     assert_eq!(found["from"], json!("ServerPod"));
+    // The pods of the Deployment have got the authority with the provider, and the pod of a check has it from them.
+    let ci = crate::delivery::other_resources::jwt_issuer(
+        &provider,
+        "provider-authority",
+        "ci",
+        &from_pods("keys: {algorithms: [RS256, ES256]}"),
+    );
+    stage.workspace.apply(&ci).await?;
+    let status = stage.workspace.wait_until_ready("JwtIssuer", "ci").await?;
+    let found = check(&status, "KeysStrong").context("no KeysStrong")?;
+    assert_eq!((&found["from"], &found["result"]), (&json!("ServerPod"), &json!("Passed")));
     Ok(())
 }
