@@ -99,13 +99,12 @@ async fn follow(client: &Client, scope: &StatusScope, place: &PicturePlace, show
         next_look(&mut changes, rest).await;
         let begun = Instant::now();
         let mut reading = pin!(collect(client, scope));
-        let observed = match tokio::time::timeout(PATIENCE, &mut reading).await {
-            Ok(observed) => observed,
-            Err(_) => {
-                let obstacle = format!("The cluster has not answered within {} seconds.", PATIENCE.as_secs());
-                shown.send_modify(|feed| feed.obstacle = Some(obstacle));
-                reading.await
-            }
+        let observed = if let Ok(observed) = tokio::time::timeout(PATIENCE, &mut reading).await {
+            observed
+        } else {
+            let obstacle = format!("The cluster has not answered within {} seconds.", PATIENCE.as_secs());
+            shown.send_modify(|feed| feed.obstacle = Some(obstacle));
+            reading.await
         };
         rest = rested(begun);
         shown.send_modify(|feed| feed.update(&observed, place));

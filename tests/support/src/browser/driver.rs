@@ -22,7 +22,7 @@ impl DriverSession {
     pub(super) fn begin(address: SocketAddr, capabilities: &Value) -> Result<Self> {
         let body = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let session = call(address, "POST", "/session", Some(&body))?;
-        let id = session["sessionId"].as_str().context("the driver names no session")?;
+        let id = text_at(&session, "/sessionId").context("the driver names no session")?;
         Ok(Self { address, path: format!("/session/{id}") })
     }
 
@@ -42,6 +42,11 @@ impl DriverSession {
     }
 }
 
+/// The text at this place of an answer.
+pub(super) fn text_at<'a>(answer: &'a Value, pointer: &str) -> Option<&'a str> {
+    answer.pointer(pointer)?.as_str()
+}
+
 /// Sends a command and returns its value; what the driver calls an error is one.
 fn call(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
     let answer = exchange(address, method, path, body)
@@ -49,8 +54,8 @@ fn call(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> 
     let mut answer: Value = serde_json::from_slice(&answer)
         .with_context(|| format!("the browser's driver answers {method} {path} with no JSON"))?;
     let value = answer.get_mut("value").map(Value::take).unwrap_or_default();
-    if let Some(error) = value["error"].as_str() {
-        let message = value["message"].as_str().unwrap_or_default();
+    if let Some(error) = text_at(&value, "/error") {
+        let message = text_at(&value, "/message").unwrap_or_default();
         bail!("{method} {path}: {error}: {}", message.lines().next().unwrap_or_default());
     }
     Ok(value)

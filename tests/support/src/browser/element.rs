@@ -18,7 +18,7 @@ pub struct Element<'a> {
 impl<'a> Element<'a> {
     /// The element that the driver names in an answer.
     pub(super) fn of(session: &'a DriverSession, answer: &Value) -> Result<Self> {
-        let id = answer[KEY].as_str().context("the driver names no element")?;
+        let id = answer.get(KEY).and_then(Value::as_str).context("the driver names no element")?;
         Ok(Self { session, path: format!("/element/{id}") })
     }
 

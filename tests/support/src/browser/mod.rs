@@ -18,7 +18,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use driver::DriverSession;
+use driver::{DriverSession, text_at};
 
 use crate::free_port;
 use crate::process::{ChildProcess, KillSwitch, wait_until};
@@ -265,13 +265,13 @@ impl Browser {
 
     /// A picture of the whole page in half its size, as PNG.
     pub fn thumbnail(&self) -> Result<Vec<u8>> {
-        let size = self.evaluate(
-            "return [document.documentElement.clientWidth, document.documentElement.scrollHeight]",
+        let clip = self.evaluate(
+            "const { clientWidth, scrollHeight } = document.documentElement;
+             return { x: 0, y: 0, width: clientWidth, height: scrollHeight, scale: 0.5 }",
         )?;
-        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 0.5 });
         let how = json!({ "format": "png", "clip": clip, "captureBeyondViewport": true });
         let picture = self.devtools("Page.captureScreenshot", &how)?;
-        Ok(BASE64_STANDARD.decode(picture["data"].as_str().unwrap_or_default())?)
+        Ok(BASE64_STANDARD.decode(text_at(&picture, "/data").unwrap_or_default())?)
     }
 
     /// The addresses that were requested since the last call by the page or for it, whether or not there was an answer,
@@ -280,14 +280,13 @@ impl Browser {
         let entries = self.session.post("/se/log", &json!({ "type": "performance" }))?;
         let mut requests = Vec::new();
         for entry in entries.as_array().into_iter().flatten() {
-            let message: Value = serde_json::from_str(entry["message"].as_str().unwrap_or_default())?;
-            let message = &message["message"];
-            let address = match message["method"].as_str() {
-                Some("Network.requestWillBeSent") => &message["params"]["request"]["url"],
-                Some("Network.webSocketCreated") => &message["params"]["url"],
+            let message: Value = serde_json::from_str(text_at(entry, "/message").unwrap_or_default())?;
+            let pointer = match text_at(&message, "/message/method") {
+                Some("Network.requestWillBeSent") => "/message/params/request/url",
+                Some("Network.webSocketCreated") => "/message/params/url",
                 _ => continue,
             };
-            let address = address.as_str().unwrap_or_default();
+            let address = text_at(&message, pointer).unwrap_or_default();
             let inner = ["chrome:", "chrome-untrusted:", "about:", "data:", "devtools:"];
             if !inner.iter().any(|scheme| address.starts_with(scheme)) {
                 requests.push(address.to_owned());
@@ -301,7 +300,7 @@ impl Browser {
     pub fn console(&self) -> Result<Vec<String>> {
         let entries = self.session.post("/se/log", &json!({ "type": "browser" }))?;
         let messages = entries.as_array().into_iter().flatten();
-        Ok(messages.filter_map(|entry| entry["message"].as_str()).map(str::to_owned).collect())
+        Ok(messages.filter_map(|entry| text_at(entry, "/message")).map(str::to_owned).collect())
     }
 }
 

@@ -46,12 +46,17 @@ impl Browser {
         self.open("about:blank")?;
         let pictures = [left, right].map(|picture| json!(BASE64_STANDARD.encode(picture)));
         let answer = self.evaluate_with(COMPARE, &pictures)?;
-        let sizes: Vec<f64> =
-            answer["sizes"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+        let sizes: Vec<f64> = answer
+            .get("sizes")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_f64)
+            .collect();
         let [width, height, ..] = sizes.as_slice() else {
             return Err(anyhow::anyhow!("no picture: {answer}"));
         };
-        let different = answer["different"].as_f64();
+        let different = answer.get("different").and_then(Value::as_f64);
         ensure!(different.is_some(), "one picture is {width} by {height}, the sizes are {sizes:?}");
         Ok(PictureDifference { share: different.context("no answer")? / (width * height) })
     }
