@@ -38,6 +38,7 @@ impl InProcessOperator {
             waits: Waits { deletion: Duration::from_mins(10), failure: Duration::from_mins(1) },
             metrics_address: ([127, 0, 0, 1], 0).into(),
             election: LeaderElection::Off,
+            server_pods: None,
         };
         let stopping = CancellationToken::new();
         let task = tokio::spawn(operate(config, options, stopping.clone()));

@@ -44,7 +44,8 @@ pub(in crate::engine) async fn examine<K: Kind>(
             && known.answers(check_key, schedule(object), Instant::now())
             && (age == Age::AsScheduled || checks(object, known).0 != Checks::Stale)
     };
-    let recency = if known.as_ref().is_some_and(is_recent) { HistoryState::Recent } else { HistoryState::Outdated };
+    let recency =
+        if known.as_ref().is_some_and(is_recent) { HistoryState::Recent } else { HistoryState::Outdated };
     if object.common().check_from == CheckFrom::ServerPod {
         return examine_from_pod(object, context, planned, checked_inputs, (known, recency)).await;
     }

@@ -10,8 +10,8 @@ use test_support::{
 
 use super::{cases, documents};
 use crate::{
-    server_pods,
     delivery::weights_and_biases::first_version,
+    server_pods,
     world::{certificate, directory, eventually, ldap_config, operator, put_references, workspace},
 };
 
@@ -104,7 +104,8 @@ async fn with_checks_from_pods() -> Result<()> {
     let role = rendered.iter().find(|object| is_role(object)).context("no Role")?;
     stage.workspace.apply(&role.to_string()).await?;
     server_pods::revoke(&stage).await?;
-    let deployment = rendered.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
+    let deployment =
+        rendered.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
     let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
     for argument in ["--server-pod-checks", "--image=wandb-auth-operator:", "--image-pull-secret=registry"] {
         ensure!(arguments.contains(argument), "{argument}: {arguments}");
@@ -121,7 +122,8 @@ async fn with_checks_from_pods() -> Result<()> {
         let is_used = by_operator.iter().any(|event| event.resource == "pods" && event.verb == verb);
         ensure!(is_used && grants(role, "pods", verb), "{verb}: {role}");
     }
-    let without = cases()?.into_iter().find(|each| each.name == "only_deployments").context("no such case")?;
+    let without =
+        cases()?.into_iter().find(|each| each.name == "only_deployments").context("no such case")?;
     let without = documents(&without.rendered(&Helm::new()?)?)?;
     let without = without.iter().find(|object| is_role(object)).context("no Role")?;
     for verb in ["get", "create", "delete"] {
