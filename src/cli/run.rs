@@ -62,7 +62,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "NAME", env = "WANDB_AUTH_LEASE_NAME", default_value = MANAGER)]
     lease_name: String,
 
-    /// Make the checks of resources with checkFrom: ServerPod from pods of this image. The operator then needs the right to create and delete pods.
+    /// Make checks from pods of this image where checkFrom of a resource asks for that. The operator then needs the right to create and delete pods.
     #[arg(long, env = "WANDB_AUTH_SERVER_POD_CHECKS")]
     server_pod_checks: bool,
 

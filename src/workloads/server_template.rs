@@ -32,7 +32,7 @@ pub async fn server_template(
         }
         TargetSnapshot::WeightsAndBiases(server) => {
             let all = workloads(client, namespace).await?;
-            let found = server.serving_logins(all);
+            let found = server.serving_logins(&all);
             found.and_then(|(controller, container)| of(&controller, container))
         }
         // `parts` has already split the target.

@@ -158,14 +158,15 @@ fn record(report: &mut Report, name: CheckName, reason: Reason, found: &CheckSta
             report.record(name, Ok(Checked::passed((), message)));
         }
         // What the spec leaves out on purpose needs no look.
-        CheckResult::Warning if reason == Reason::NotRequested => report.skip(name, &message()),
+        CheckResult::Warning | CheckResult::Skipped if reason == Reason::NotRequested => {
+            report.skip(name, &message());
+        }
         CheckResult::Warning => {
             report.record(name, Ok(Checked::warning((), reason, message())));
         }
         CheckResult::Failed => {
             report.record::<()>(name, Err(Problem::new(reason, message())));
         }
-        CheckResult::Skipped if reason == Reason::NotRequested => report.skip(name, &message()),
         // The report says itself which check failed before.
         CheckResult::Skipped => {}
     }

@@ -75,11 +75,11 @@ impl<K: Kind> PodStep<'_, K> {
             PodView::Ending if self.need == VerdictNeed::Known => Ok(PodLook::Idle),
             PodView::Ending if self.presence == PodPresence::Underway => Ok(self.waits("is being deleted")),
             PodView::Ending => Ok(self.prepares("of an earlier check is still being deleted")),
-            PodView::Foreign => Ok(self.obstacle(format!(
+            PodView::Foreign => Ok(self.obstacle(&format!(
                 "a pod \"{}\" exists and does not belong to this resource; rename it or delete it",
                 self.check.name
             ))),
-            PodView::Forbidden(words) => Ok(self.obstacle(format!(
+            PodView::Forbidden(words) => Ok(self.obstacle(&format!(
                 "the operator may not look at it ({words}); install the chart with serverPodChecks.enabled=true"
             ))),
             PodView::Found(pod) if self.check.is_of_inputs(&pod.metadata) => self.with_pod(&pod).await,
@@ -130,12 +130,14 @@ impl<K: Kind> PodStep<'_, K> {
         let namespace = object.namespace().unwrap_or_default();
         let Some(owner) = owner_of(*object) else { return Err(Error::Gone) };
         let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
-            return Ok(self.obstacle("spec has no target".to_owned()));
+            return Ok(self.obstacle("spec has no target"));
         };
         let server = match workloads::server_template(&context.client, &namespace, &target).await {
             Ok(Some(server)) => server,
-            Ok(None) => return Ok(self.obstacle(format!("{target} has no pods of a server to be like"))),
-            Err(StepError::Problem(problem)) => return Ok(self.obstacle(unstopped(&problem.message))),
+            Ok(None) => return Ok(self.obstacle(&format!("{target} has no pods of a server to be like"))),
+            Err(StepError::Problem(problem)) => {
+                return Ok(self.obstacle(problem.message.trim_end_matches('.')));
+            }
             Err(StepError::Error(error)) => return Err(error),
         };
         let secret = check.secret(&owner);
@@ -143,13 +145,13 @@ impl<K: Kind> PodStep<'_, K> {
             Creation::Created => {}
             Creation::Exists => return Ok(self.prepares("is about to be made")),
             Creation::Refused(words) => {
-                return Ok(self.obstacle(format!("the Secret with its values was not accepted: {words}")));
+                return Ok(self.obstacle(&format!("the Secret with its values was not accepted: {words}")));
             }
         }
         let pod = check.pod(&owner, &server, pods, revision);
         match cluster::create_pod(*object, &pod, context).await? {
             Creation::Created | Creation::Exists => Ok(self.waits("makes the checks")),
-            Creation::Refused(words) => Ok(self.obstacle(format!(
+            Creation::Refused(words) => Ok(self.obstacle(&format!(
                 "the API server did not accept it: {words}. Look for a quota, an admission policy, and the right to create pods (serverPodChecks.enabled of the chart)"
             ))),
         }
@@ -275,7 +277,7 @@ impl<K: Kind> PodStep<'_, K> {
     }
 
     /// That no pod can be made, where one is wanted.
-    fn obstacle(&self, why: String) -> PodLook {
+    fn obstacle(&self, why: &str) -> PodLook {
         if self.need == VerdictNeed::Known {
             return PodLook::Idle;
         }
@@ -306,8 +308,4 @@ impl<K: Kind> PodStep<'_, K> {
     fn longest(&self) -> Duration {
         self.pods.patience.saturating_add(GRACE)
     }
-}
-
-fn unstopped(sentence: &str) -> String {
-    sentence.trim_end_matches('.').to_owned()
 }

@@ -50,7 +50,7 @@ pub(super) fn among(workloads: Vec<WorkloadController>, owner: &Owner) -> Vec<Wo
 
 /// The first workload that answers logins, of the release if one is, and its container that does.
 pub(super) fn serving(
-    workloads: Vec<WorkloadController>,
+    workloads: &[WorkloadController],
     release: &str,
 ) -> Option<(WorkloadController, Option<String>)> {
     let answers =

@@ -324,7 +324,7 @@ impl WeightsAndBiases {
     /// The first workload that answers logins, whether it has entries or not, and its container that does.
     pub(super) fn serving_logins(
         &self,
-        workloads: Vec<WorkloadController>,
+        workloads: &[WorkloadController],
     ) -> Option<(WorkloadController, Option<String>)> {
         logins::serving(workloads, self.name())
     }

@@ -1,6 +1,8 @@
 //! Checks from a pod like the server's (`spec.checkFrom: ServerPod`). The test plays the kubelet, and in the place of the
 //! image runs the real program with what the pod's container gets.
 
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
+
 mod admission;
 mod crashes;
 mod leftovers;
