@@ -137,9 +137,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::CheckFrom;
 
     fn told(name: CheckName, result: CheckResult, reason: Reason) -> String {
-        let finding = Finding { name, result, reason, message: "".into(), duration: Duration::ZERO };
+        let finding = Finding {
+            name,
+            result,
+            reason,
+            message: "".into(),
+            duration: Duration::ZERO,
+            from: CheckFrom::Operator,
+        };
         let person = PersonAsRead { known_as: Some("a@b.example".to_owned()), ..PersonAsRead::default() };
         let tried = TriedLogin::tried(vec![finding.clone()], Some(person), "alice".to_owned());
         summary(&[finding], tried.checked.verdict(), &tried).1
