@@ -1,12 +1,13 @@
 //! Listens on this machine for the browser that the provider sends back.
 
 use std::{
+    io::ErrorKind,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use axum::{
     Router,
     body::to_bytes,
@@ -44,23 +45,18 @@ impl Listener {
             _ => vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
         };
         let mut sockets = Vec::new();
-        let mut fault = None;
         for address in addresses {
             match TcpListener::bind(address).await {
                 Ok(socket) => sockets.push(socket),
-                // A machine need not have both families; the first one is there on all.
-                Err(error) if sockets.is_empty() => {
-                    fault.get_or_insert(error);
+                // A machine need not have both families. But an address that another program has is that program's,
+                // and a browser may take the answer there.
+                Err(error) if !sockets.is_empty() && error.kind() != ErrorKind::AddrInUse => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("--redirect-uri: nobody can listen at {uri}"));
                 }
-                Err(_) => {}
             }
         }
-        match fault {
-            Some(error) if sockets.is_empty() => {
-                Err(anyhow!(error)).with_context(|| format!("--redirect-uri: nobody can listen at {uri}"))
-            }
-            _ => Ok(Self { sockets, path: url.path().to_owned() }),
-        }
+        Ok(Self { sockets, path: url.path().to_owned() })
     }
 
     /// The first answer that is to this login. Others are told that they are not, and the waiting goes on.

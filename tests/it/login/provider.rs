@@ -1,6 +1,6 @@
 //! Logins through a real OpenID Provider, at its own login page.
 
-use std::sync::LazyLock;
+use std::{net::TcpListener, sync::LazyLock};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
@@ -313,6 +313,23 @@ fn only_addresses_of_this_machine_are_listened_at() -> Result<()> {
         let printed = files.call(&words)?;
         assert_eq!(printed.code, 2, "{printed}");
         ensure!(printed.stderr.contains("must be an address of this machine"), "{printed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn nobody_shares_the_address_with_another_program() -> Result<()> {
+    let files = files(&json!({}))?;
+    for taken in ["127.0.0.1:0", "[::1]:0"] {
+        // A machine may have no such address.
+        let Ok(other) = TcpListener::bind(taken) else { continue };
+        let port = other.local_addr()?.port();
+        let words = format!(
+            "login -f main.yaml -f references.yaml --timeout 1s --redirect-uri http://localhost:{port}/callback"
+        );
+        let printed = files.call(&words)?;
+        assert_eq!(printed.code, 2, "{printed}");
+        ensure!(printed.stderr.contains("nobody can listen at http://localhost"), "{printed}");
     }
     Ok(())
 }
