@@ -110,13 +110,13 @@ mod tests {
 
     fn names(
         changes: &mut Changes<LdapConfig>,
-        event: Event<LdapConfig>,
+        event: &Event<LdapConfig>,
         needs_run: impl FnOnce(&LdapConfig) -> bool,
     ) -> Vec<String> {
-        changes.take_in(&event, needs_run).into_iter().map(|reference| reference.name).collect()
+        changes.take_in(event, needs_run).into_iter().map(|reference| reference.name).collect()
     }
 
-    fn after(changes: &mut Changes<LdapConfig>, event: Event<LdapConfig>) -> Vec<String> {
+    fn after(changes: &mut Changes<LdapConfig>, event: &Event<LdapConfig>) -> Vec<String> {
         names(changes, event, |_| false)
     }
 
@@ -124,39 +124,39 @@ mod tests {
     fn nobody_runs_before_a_list_is_complete() {
         let mut changes = Changes::new();
         let none = Vec::<String>::new();
-        assert_eq!(after(&mut changes, Event::Init), none);
+        assert_eq!(after(&mut changes, &Event::Init), none);
         for name in ["a", "b", "c"] {
-            assert_eq!(after(&mut changes, Event::InitApply(resource(name, 1, "1"))), none);
+            assert_eq!(after(&mut changes, &Event::InitApply(resource(name, 1, "1"))), none);
         }
-        assert_eq!(after(&mut changes, Event::InitDone), ["a", "b", "c"]);
+        assert_eq!(after(&mut changes, &Event::InitDone), ["a", "b", "c"]);
 
         // Some pages of the next list come twice, since it begins again.
         for _ in 0..2 {
-            assert_eq!(after(&mut changes, Event::Init), none);
+            assert_eq!(after(&mut changes, &Event::Init), none);
             for (name, generation) in [("a", 1), ("b", 2), ("new", 1)] {
-                assert_eq!(after(&mut changes, Event::InitApply(resource(name, generation, "2"))), none);
+                assert_eq!(after(&mut changes, &Event::InitApply(resource(name, generation, "2"))), none);
             }
         }
-        let foreign = names(&mut changes, Event::InitApply(resource("d", 1, "2")), |_| true);
+        let foreign = names(&mut changes, &Event::InitApply(resource("d", 1, "2")), |_| true);
         assert_eq!(foreign, none);
-        assert_eq!(after(&mut changes, Event::InitDone), ["b", "new", "d"]);
+        assert_eq!(after(&mut changes, &Event::InitDone), ["b", "new", "d"]);
         // It is gone, so that it is another one when it comes back.
-        assert_eq!(after(&mut changes, Event::Apply(resource("c", 1, "3"))), ["c"]);
+        assert_eq!(after(&mut changes, &Event::Apply(resource("c", 1, "3"))), ["c"]);
     }
 
     #[test]
     fn a_status_is_no_reason_for_a_run() {
         let mut changes = Changes::new();
         let none = Vec::<String>::new();
-        assert_eq!(after(&mut changes, Event::Apply(resource("a", 1, "1"))), ["a"]);
-        assert_eq!(after(&mut changes, Event::Apply(resource("a", 1, "2"))), none);
-        assert_eq!(names(&mut changes, Event::Apply(resource("a", 1, "3")), |_| true), ["a"]);
+        assert_eq!(after(&mut changes, &Event::Apply(resource("a", 1, "1"))), ["a"]);
+        assert_eq!(after(&mut changes, &Event::Apply(resource("a", 1, "2"))), none);
+        assert_eq!(names(&mut changes, &Event::Apply(resource("a", 1, "3")), |_| true), ["a"]);
         let mut finalized = resource("a", 1, "4");
         finalized.metadata.finalizers = Some(vec!["auth.wandb.com/own".to_owned()]);
-        assert_eq!(after(&mut changes, Event::Apply(finalized.clone())), ["a"]);
+        assert_eq!(after(&mut changes, &Event::Apply(finalized.clone())), ["a"]);
         finalized.metadata.annotations = Some([("auth.wandb.com/recheck".to_owned(), "1".to_owned())].into());
-        assert_eq!(after(&mut changes, Event::Apply(finalized.clone())), ["a"]);
-        assert_eq!(after(&mut changes, Event::Delete(finalized.clone())), none);
-        assert_eq!(after(&mut changes, Event::Apply(finalized)), ["a"]);
+        assert_eq!(after(&mut changes, &Event::Apply(finalized.clone())), ["a"]);
+        assert_eq!(after(&mut changes, &Event::Delete(finalized.clone())), none);
+        assert_eq!(after(&mut changes, &Event::Apply(finalized)), ["a"]);
     }
 }

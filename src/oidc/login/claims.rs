@@ -318,14 +318,7 @@ mod tests {
                 "GroupsElsewhere",
                 "more groups than",
             ),
-            (
-                read_groups.clone(),
-                json!({"hasgroups": true}),
-                &[],
-                "GroupsRead",
-                "GroupsElsewhere",
-                "more groups",
-            ),
+            (read_groups.clone(), json!({"hasgroups": true}), &[], "GroupsRead", "GroupsElsewhere", "more"),
             (read_groups.clone(), json!({"groups": ["b", "a"]}), &[], "GroupsRead", "Passed", "a, b"),
             (
                 read_groups.clone(),

@@ -94,8 +94,11 @@ impl Reader {
     }
 }
 
-/// The form of a page that a script sends at once: where it goes, and its fields.
-fn sent_at_once(page: &str) -> Result<Option<(Url, Vec<(String, String)>)>> {
+/// A form: where it goes, and its fields.
+type Form = (Url, Vec<(String, String)>);
+
+/// The form of a page that a script sends at once.
+fn sent_at_once(page: &str) -> Result<Option<Form>> {
     if !page.contains("forms[0].submit()") {
         return Ok(None);
     }
