@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use test_support::{ApiProxy, Browser, ControlPlane, User};
+use test_support::{ApiProxy, Browser, ControlPlane, Fault, User};
 
 use super::{PATIENCE, ServedPage, places, wait_for_state, wait_for_text};
 use crate::{
@@ -121,6 +121,10 @@ async fn a_cluster_and_a_command_that_are_gone_are_told() -> Result<()> {
     let browser = page.browser()?;
     wait_for_text(&browser, "Live, as of")?;
 
+    // It answers nothing more, and then it is gone.
+    proxy.fail(|_, _| Some(Fault::Hang));
+    wait_for_text(&browser, "The cluster has not answered within 5 seconds.")?;
+    wait_for_text(&browser, "Shown is what was so at")?;
     proxy.go_down();
     wait_for_text(&browser, "could not be read")?;
     wait_for_text(&browser, "Shown is what was so at")?;
