@@ -447,7 +447,7 @@ fn the_page_decides_nothing_by_itself() {
 fn an_event_tells_of_its_change_alone() {
     let event = |seconds: u32, reason: &str| {
         object(json!({
-            "metadata": {}, "involvedObject": {"kind": "LdapConfig", "name": "corp"},
+            "metadata": {}, "involvedObject": {"apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig", "name": "corp"},
             "eventTime": format!("2026-11-24T09:00:{seconds:02}.000000Z"), "type": "Normal", "reason": reason, "message": "Done.",
         }))
     };
