@@ -11,7 +11,7 @@ use test_support::Workspace;
 use super::{ServedPage, wait_for_state};
 use crate::world::{ldap_config, workspace};
 
-/// A Deployment that makes no pods.
+/// A Deployment that makes no pods, with the values of revision 4.
 pub(super) const PAUSED: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: wandb}
@@ -21,7 +21,12 @@ spec:
   selector: {matchLabels: {app: wandb}}
   template:
     metadata: {labels: {app: wandb}}
-    spec: {containers: [{name: wandb, image: wandb/local}]}
+    spec:
+      containers:
+      - name: wandb
+        image: wandb/local
+        env:
+        - {name: LDAP_ADDRESS, valueFrom: {secretKeyRef: {name: corp-ldap-4, key: LDAP_ADDRESS}}}
 ";
 
 /// A condition that became so long ago.
