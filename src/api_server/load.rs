@@ -1,6 +1,7 @@
 //! How much the API server can take, as its answers tell.
 
 mod limit;
+mod presence;
 
 use std::{
     sync::{
@@ -12,20 +13,18 @@ use std::{
 
 use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
-use self::limit::{Limit, LimitAnswer};
+use self::{
+    limit::{Limit, LimitAnswer},
+    presence::Presence,
+};
 
 /// How much the API server can take.
 #[derive(Clone, Debug, Default)]
 pub struct Load {
     limit: Arc<Mutex<Limit>>,
     under_way: Arc<AtomicUsize>,
-    /// When the API server last did not answer, or said that it could not.
-    away: Arc<Mutex<Option<Instant>>>,
+    presence: Arc<Mutex<Presence>>,
 }
-
-/// How long an API server that has come back may refuse requests that it allows: it reads the roles after it has begun
-/// to answer.
-const RECOVERY: Duration = Duration::from_secs(15);
 
 /// What kind of request was sent.
 #[derive(Clone, Copy, PartialEq)]
@@ -54,15 +53,13 @@ impl Load {
         RequestUnderWay { load: self.clone(), sent, since: Instant::now() }
     }
 
-    /// Notes that the API server did not answer, or said that it could not.
-    fn was_away(&self, now: Instant) {
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-    }
-
     /// Whether the API server came back so recently that a refusal may only mean that it does not know the roles yet.
     pub fn is_recovering(&self, now: Instant) -> bool {
-        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        away.is_some_and(|away| now.saturating_duration_since(away) < RECOVERY)
+        self.presence().is_recovering(now)
+    }
+
+    fn presence(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn limit(&self) -> MutexGuard<'_, Limit> {
@@ -74,14 +71,19 @@ impl RequestUnderWay {
     /// No connection came about, or it broke. Such a failure is quick, and says nothing of what the API server can
     /// take.
     pub(super) fn fail(self) {
-        self.load.was_away(Instant::now());
+        self.load.presence().missed(Instant::now());
     }
 
     /// It was answered, or nothing came in time.
     pub(super) fn end(self, answer: Option<(StatusCode, &HeaderMap)>) {
         let now = Instant::now();
-        if answer.is_none_or(|(status, _)| status == StatusCode::SERVICE_UNAVAILABLE) {
-            self.load.was_away(now);
+        match answer.map(|(status, _)| status) {
+            // A write may hang at a webhook, whose server is another one.
+            None if self.sent == Sent::Write => {}
+            None | Some(StatusCode::SERVICE_UNAVAILABLE) => self.load.presence().missed(now),
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) => {}
+            Some(status) if status.is_server_error() => {}
+            Some(_) => self.load.presence().allowed(now),
         }
         let answer = match (answer, self.sent) {
             (Some((StatusCode::TOO_MANY_REQUESTS, headers)), _) => {
@@ -134,19 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn recovers_for_a_while() {
-        let (load, now) = (Load::default(), Instant::now());
-        assert!(!load.is_recovering(now));
-        load.was_away(now);
-        assert!(load.is_recovering(now + RECOVERY / 2) && !load.is_recovering(now + RECOVERY));
-        let ends_away = |end: fn(RequestUnderWay)| {
+    fn knows_when_the_api_server_was_away() {
+        let ends_away = |sent: Sent, end: fn(RequestUnderWay)| {
             let load = Load::default();
-            end(load.begin(Sent::Read));
+            end(load.begin(sent));
             load.is_recovering(Instant::now())
         };
-        assert!(ends_away(RequestUnderWay::fail) && ends_away(|request| request.end(None)));
-        assert!(ends_away(|request| request.end(Some((StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new())))));
-        assert!(!ends_away(|request| request.end(Some((StatusCode::OK, &HeaderMap::new())))));
+        for sent in [Sent::Read, Sent::Write] {
+            assert!(ends_away(sent, RequestUnderWay::fail));
+            let unavailable: fn(RequestUnderWay) =
+                |request| request.end(Some((StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new())));
+            assert!(ends_away(sent, unavailable));
+            assert!(!ends_away(sent, |request| request.end(Some((StatusCode::OK, &HeaderMap::new())))));
+        }
+        assert!(ends_away(Sent::Read, |request| request.end(None)));
+        assert!(!ends_away(Sent::Write, |request| request.end(None)), "a webhook may hang");
     }
 
     #[test]

@@ -247,5 +247,6 @@ pub fn values() -> Value {
         "watchNamespaces": [WANDB],
         "tokenRequest": [{"namespace": WANDB, "serviceAccounts": ["trainer"]}],
         "injection": {"enabled": true},
+        "serverPodChecks": {"enabled": true},
     })
 }

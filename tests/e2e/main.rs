@@ -12,6 +12,7 @@ mod documented;
 mod injecting;
 mod installing;
 mod permissions;
+mod seats;
 
 use std::{
     env,
@@ -86,6 +87,7 @@ async fn story() -> Result<()> {
     step("the operator's pod is restricted", installing::the_pod_is_restricted)?;
     step("all four kinds become Ready", || delivering::every_kind_becomes_ready(&cluster))?;
     step("people log in", || delivering::people_log_in(&cluster))?;
+    step("the server's pods decide what is reached", || seats::the_servers_pods_decide(&cluster))?;
     step("a Job with nothing but the label logs in", || injecting::a_job_logs_in(&cluster))?;
     step("a pod waits for its Secret", || injecting::a_pod_waits_for_its_secret(&cluster))?;
     step("helm upgrade writes no Secret", || installing::upgrade_writes_no_secret(&cluster))?;

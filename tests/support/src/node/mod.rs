@@ -97,6 +97,13 @@ impl Node {
         run_to_completion(&name, &command, &self.directory.log("kubectl"))
     }
 
+    /// Changes the firewall through which the pods' traffic goes, as a network policy would: this option with this rule.
+    pub fn iptables(&self, option: &str, rule: &[String]) -> Result<()> {
+        let mut command = Command::new(self.binaries.iptables()?);
+        command.args(["--wait", option]).args(rule).envs(self.binaries.environment()?);
+        run_to_completion("iptables", &command, &self.directory.log("iptables")).map(drop)
+    }
+
     /// Waits until objects have a condition.
     pub fn wait_for(&self, objects: &[&str], condition: &str) -> Result<()> {
         let condition = format!("--for=condition={condition}");

@@ -132,6 +132,11 @@ impl NodeBinaries {
         let root = &self.distribution.root;
         program(&root.join("sbin"), "ip").or_else(|_| program(&root.join("usr/sbin"), "ip"))
     }
+
+    /// `iptables`, as kube-proxy finds it.
+    pub fn iptables(&self) -> Result<PathBuf> {
+        program(&self.distribution.root.join("usr/sbin"), "iptables")
+    }
 }
 
 /// Debian's package leaves these names to its maintainer scripts.

@@ -1,0 +1,180 @@
+//! Checks from pods like the server's, where a network policy lets one of operator and server through to the directory,
+//! and not the other.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use test_support::{
+    node::services::{self, WANDB_PORT, wandb},
+    wait_until,
+};
+
+use crate::cluster::{Cluster, PATIENCE, WANDB};
+
+/// A server of its own, so that the resources of the story keep theirs.
+const SERVER: &str = "elsewhere";
+/// The resource that is about it.
+const RESOURCE: &str = "ldap/seen";
+/// The pod that makes its checks.
+const CHECK: &str = "seen-ldap-check";
+const NAMESPACE: &str = "--namespace=wandb";
+
+/// Who may send anything to the directory's pod, by the node's own firewall: what a network policy comes to.
+struct Policy<'a> {
+    cluster: &'a Cluster,
+    rules: Vec<Vec<String>>,
+}
+
+/// Whom it cuts off.
+#[derive(Clone, Copy)]
+enum CutOff {
+    Operator,
+    EverybodyElse,
+}
+
+impl<'a> Policy<'a> {
+    fn enforce(cluster: &'a Cluster, cut_off: CutOff) -> Result<Self> {
+        let pods = cluster.list(&["pods", "--namespace", services::NAMESPACE])?;
+        let is_directory = |pod: &&Value| {
+            pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("directory-"))
+        };
+        let directory = address(pods.iter().find(is_directory).context("no directory")?)?;
+        let operator = address(cluster.operator_pods()?.first().context("no operator")?)?;
+        let rule = |from: &[&str], what: &str| {
+            let words = [&["FORWARD"], from, &["-d", &directory, "-p", "tcp", "-j", what]].concat();
+            words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // Each rule goes before those that were there.
+        let rules = match cut_off {
+            CutOff::Operator => vec![rule(&["-s", &operator], "DROP")],
+            CutOff::EverybodyElse => vec![rule(&[], "DROP"), rule(&["-s", &operator], "ACCEPT")],
+        };
+        for rule in &rules {
+            cluster.node.iptables("-I", rule)?;
+        }
+        Ok(Self { cluster, rules })
+    }
+
+    fn lift(self) -> Result<()> {
+        self.rules.iter().try_for_each(|rule| self.cluster.node.iptables("-D", rule))
+    }
+}
+
+fn address(pod: &Value) -> Result<String> {
+    Ok(pod["status"]["podIP"].as_str().context("a pod without an address")?.to_owned())
+}
+
+/// The resource, whose checks are made from there.
+fn manifest(from: &str) -> Value {
+    json!({
+        "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+        "metadata": {"name": "seen", "namespace": WANDB},
+        "spec": {
+            "target": {"deployment": {"name": SERVER}}, "checkFrom": from,
+            "checkInterval": "10s", "checkTimeout": "15s", "failureThreshold": 1,
+            "address": "ldaps://directory.identity.svc", "baseDN": "dc=example,dc=org",
+            "bind": {
+                "dn": "cn=wandb,ou=services,dc=example,dc=org",
+                "passwordSecretRef": {"name": "ldap-bind", "key": "password"},
+            },
+            "tls": {"caBundle": {"configMapKeyRef": {"name": "authority", "key": "ca.crt"}}},
+        },
+    })
+}
+
+fn apply(cluster: &Cluster, from: &str) -> Result<()> {
+    cluster.apply(&manifest(from).to_string())
+}
+
+/// A server and its Service.
+fn start_server(cluster: &Cluster) -> Result<()> {
+    let server = wandb(WANDB, SERVER)?.deployment();
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVER, "namespace": WANDB},
+        "spec": {
+            "selector": server["spec"]["template"]["metadata"]["labels"], "ports": [{"port": WANDB_PORT}],
+        },
+    });
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [server, service]});
+    cluster.apply(&list.to_string())?;
+    cluster.node.wait_for(&[&format!("deployment/{SERVER}"), NAMESPACE], "Available")
+}
+
+/// What only the operator reaches is not published, and what only the server's pods reach is.
+pub fn the_servers_pods_decide(cluster: &Cluster) -> Result<()> {
+    start_server(cluster)?;
+    let policy = Policy::enforce(cluster, CutOff::EverybodyElse)?;
+    apply(cluster, "ServerPod")?;
+    the_check_gets_no_traffic(cluster)?;
+    let found = wait_for_failure(cluster)?;
+    ensure!(found["from"] == "ServerPod", "it was not found from the server's place: {found}");
+    ensure!(!is_published(cluster)?, "what the server cannot reach is published");
+    apply(cluster, "Operator")?;
+    cluster.node.wait_for(&[RESOURCE, NAMESPACE], "Ready")?;
+    policy.lift()?;
+    remove_resource(cluster)?;
+
+    let policy = Policy::enforce(cluster, CutOff::Operator)?;
+    apply(cluster, "Operator")?;
+    let found = wait_for_failure(cluster)?;
+    ensure!(found["from"].is_null(), "it was not found by the operator: {found}");
+    ensure!(!is_published(cluster)?, "what the operator cannot reach is published");
+    apply(cluster, "ServerPod")?;
+    cluster.node.wait_for(&[RESOURCE, NAMESPACE], "Ready")?;
+    policy.lift()?;
+    remove_resource(cluster)?;
+    let all = [format!("deployment/{SERVER}"), format!("service/{SERVER}")];
+    cluster.node.kubectl(&["delete", NAMESPACE, &all[0], &all[1]], "").map(drop)
+}
+
+/// The pod has the labels that the Service selects by, and is never one of those to which it sends anything.
+fn the_check_gets_no_traffic(cluster: &Cluster) -> Result<()> {
+    let label = format!("--selector=kubernetes.io/service-name={SERVER}");
+    let mut seen = Vec::new();
+    let waited = wait_until(PATIENCE, "the pod among those that the Service selects", || {
+        let slices = cluster.list(&["endpointslices", NAMESPACE, &label])?;
+        seen = slices
+            .iter()
+            .flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default())
+            .filter(|endpoint| endpoint["targetRef"]["name"] == CHECK)
+            .collect();
+        Ok(!seen.is_empty())
+    });
+    waited?;
+    let is_served = |endpoint: &Value| {
+        endpoint["conditions"]["ready"] == true || endpoint["conditions"]["serving"] == true
+    };
+    ensure!(!seen.iter().any(is_served), "the Service sends it traffic: {seen:?}");
+    Ok(())
+}
+
+/// The check that says that the directory cannot be reached.
+fn wait_for_failure(cluster: &Cluster) -> Result<Value> {
+    let mut found = Value::Null;
+    wait_until(PATIENCE, "failure to connect", || {
+        let resource = cluster.get(&[RESOURCE, NAMESPACE])?;
+        let conditions = resource["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is_told = conditions
+            .iter()
+            .any(|condition| condition["type"] == "Verified" && condition["status"] == "False");
+        let checks = resource["status"]["checks"].as_array().cloned().unwrap_or_default();
+        let failed = |check: &Value| check["name"] == "TcpConnects" && check["result"] == "Failed";
+        found = checks.into_iter().find(failed).unwrap_or_default();
+        Ok(is_told && !found.is_null())
+    })?;
+    Ok(found)
+}
+
+fn is_published(cluster: &Cluster) -> Result<bool> {
+    Ok(cluster.secrets()?.contains_key("seen-ldap"))
+}
+
+/// Deletes the resource, with which everything goes.
+fn remove_resource(cluster: &Cluster) -> Result<()> {
+    cluster.node.kubectl(&["delete", RESOURCE, NAMESPACE, "--timeout=1m"], "")?;
+    wait_until(PATIENCE, "end of all that belongs to it", || {
+        let pods = cluster.list(&["pods", NAMESPACE])?;
+        let is_left = pods.iter().any(|pod| pod["metadata"]["name"] == CHECK);
+        let secrets = cluster.secrets()?;
+        Ok(!is_left && !secrets.keys().any(|name| name.starts_with("seen-ldap")))
+    })
+}
