@@ -17,8 +17,8 @@ use crate::{
     engine::{CheckContext, Planned, Repetition, Report},
     login::PersonAsRead,
     oidc::{
-        AnswerReading, AnswerWay, BrowserAnswer, OidcPlan, RedirectUri, StartedLogin, begin, finish,
-        login_checks,
+        AnswerReading, AnswerWay, BrowserAnswer, OidcPlan, RedirectUri, StartedLogin, begin, creates_users,
+        finish, login_checks,
     },
     problem::Problem,
 };
@@ -70,7 +70,7 @@ impl LoginKind for OidcProvider {
                 person.email.clone().or_else(|| person.username.clone()).or_else(|| person.subject.clone())
             });
             let who = who.map_or_else(|| "The person".to_owned(), |who| crate::problem::quote(&who));
-            let is_closed = !plan.settings.auto_provision;
+            let is_closed = !creates_users(plan);
             let conditions = is_closed.then_some(CLOSED).into_iter().collect();
             Ok(TriedLogin { conditions, ..TriedLogin::tried(report.finish().list, person, who) })
         }

@@ -89,6 +89,11 @@ pub fn login_checks(plan: &OidcPlan) -> Vec<CheckName> {
         .collect()
 }
 
+/// Whether W&B Server creates a user for somebody whom it does not have yet.
+pub fn creates_users(plan: &OidcPlan) -> bool {
+    plan.settings.auto_provision
+}
+
 /// Finds the provider, and makes the address for the browser.
 pub async fn begin(
     plan: &OidcPlan,
