@@ -104,7 +104,7 @@ fn judge(
     login: &TokenLogin,
     trusted: TrustedKeys<'_>,
 ) -> Result<Checked<String>, Problem> {
-    match rules.judge_token(login.token.expose(), trusted) {
+    match rules.judge_token_in_use(login.token.expose(), trusted) {
         Ok(accepted) => {
             let message = format!(
                 "The token satisfies all five rules until {:.0}; W&B identifies it as \"{}\".",

@@ -77,6 +77,19 @@ impl Rules<'_> {
         Ok(AcceptedToken { subject, expires })
     }
 
+    /// Judges a token that is used at once, so that its end by this clock is its end.
+    pub fn judge_token_in_use(
+        &self,
+        text: &str,
+        trusted: TrustedKeys<'_>,
+    ) -> Result<AcceptedToken, RuleRefusal> {
+        let accepted = self.judge_token(text, trusted)?;
+        if accepted.expires <= self.now {
+            return Err(RuleRefusal { rule: TokenRule::Expiry, problem: expired(accepted.expires) });
+        }
+        Ok(accepted)
+    }
+
     fn issuer(&self, claims: &Claims) -> Result<(), Problem> {
         let Some(seen) = claims.text("iss").map_err(malformed)? else {
             return mismatch(
@@ -159,12 +172,7 @@ impl Rules<'_> {
         };
         // The current time is left out of the message, so that repeated checks produce an identical status.
         if self.now.duration_since(expires) >= LEEWAY {
-            return mismatch(
-                Reason::TokenExpired,
-                format!(
-                    "The token expired at {expires:.0} (exp). Get a new one from the issuer, and check the clocks if this one is new."
-                ),
-            );
+            return Err(expired(expires));
         }
         match not_before {
             Some(begin) if begin.duration_since(self.now) > LEEWAY => mismatch(
@@ -192,6 +200,15 @@ pub(super) fn advice(rule: TokenRule, reason: Reason) -> &'static str {
             " Configure the issuer to set one of these, or add the token's to spec.audiences."
         }
     }
+}
+
+fn expired(end: Timestamp) -> Problem {
+    Problem::new(
+        Reason::TokenExpired,
+        format!(
+            "The token expired at {end:.0} (exp). Get a new one from the issuer, and check the clocks if this one is new."
+        ),
+    )
 }
 
 /// The problem of a malformed token, with the words in which [`Claims`] describe it.
@@ -376,6 +393,18 @@ mod tests {
         assert_eq!(judge(&key.sign(&good()).unwrap()).unwrap().expires.as_second(), NOW + 300);
         let expired = key.sign(&with(&json!({ "exp": 0 }))).unwrap();
         assert_eq!(judge(&expired).unwrap_err().rule, TokenRule::Expiry);
+        // A token that is used at once has no minute more than it says.
+        let in_use = |end: i64| {
+            let token = key.sign(&with(&json!({ "exp": end }))).unwrap();
+            assert!(judge(&token).is_ok(), "{end}");
+            let trusted = TrustedKeys { set: &set, policy: &policy };
+            let used = under_rules(&Audiences::Any, |rules| rules.judge_token_in_use(&token, trusted));
+            used.map(|_| ()).map_err(|refusal| (refusal.rule, refusal.problem.reason))
+        };
+        assert_eq!(in_use(NOW + 1), Ok(()));
+        for end in [NOW, NOW - 1, NOW - 59] {
+            assert_eq!(in_use(end), Err((TokenRule::Expiry, Reason::TokenExpired)), "{end}");
+        }
         let stranger = SigningKey::p256("key").unwrap();
         let expired = stranger.sign(&with(&json!({ "exp": 0 }))).unwrap();
         assert_eq!(judge(&expired).unwrap_err().rule, TokenRule::Signature);

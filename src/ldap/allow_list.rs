@@ -166,7 +166,7 @@ pub fn is_read(spec: &LdapConfigSpec, environment: &Environment) -> Option<Check
     Some(Checked::warning(
         (),
         Reason::AllowListUnproven,
-        "W&B documents LOCAL_LDAP_GROUP_ALLOW_LIST for the image wandb/local alone, and a server that does not read the list allows everybody in the directory to log in. Try a login of somebody who is in none of the groups; once that is refused, add the person to spec.testUsers with expect.allowed: false.",
+        "W&B documents LOCAL_LDAP_GROUP_ALLOW_LIST for the image wandb/local alone, and a server that does not read the list allows everybody in the directory to log in. Let somebody who is in none of the groups log in at W&B's own login page; once that is refused, add the person to spec.testUsers with expect.allowed: false.",
     ))
 }
 

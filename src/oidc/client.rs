@@ -76,7 +76,7 @@ async fn ask(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Result<Ch
             ClientAnswer::Rejected(seen) => Err(rejected(&format!(
                 "The provider refuses the client {id} without a secret ({seen}). Check spec.clientID, and name the secret in spec.clientSecretRef if the client is registered with one."
             ))),
-            ClientAnswer::Unclear(seen) => Ok(unclear(&seen)),
+            ClientAnswer::BrowsersOnly(seen) | ClientAnswer::Unclear(seen) => Ok(unclear(&seen)),
         };
     };
     let known = format!("the client {id} and its secret");
@@ -85,7 +85,7 @@ async fn ask(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Result<Ch
         ClientAnswer::CodeRefused(seen) => {
             return Ok(conclude(plan, &known, ", sent as client_secret_basic", &seen));
         }
-        ClientAnswer::Unclear(seen) => return Ok(unclear(&seen)),
+        ClientAnswer::BrowsersOnly(seen) | ClientAnswer::Unclear(seen) => return Ok(unclear(&seen)),
         ClientAnswer::Rejected(seen) => seen,
     };
     // Some providers accept the secret in one way only; W&B, too, tries the other one then.
@@ -167,7 +167,9 @@ pub(super) enum ClientAnswer {
     CodeRefused(String),
     /// The client was refused.
     Rejected(String),
-    /// Neither.
+    /// Only a browser may redeem a code of this client.
+    BrowsersOnly(String),
+    /// None of these.
     Unclear(String),
 }
 
@@ -220,9 +222,13 @@ async fn request(
 const ENTRA_REFUSALS: [&str; 8] =
     ["50012", "700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
 
+/// How Entra refuses the code of a single-page application to whoever is no browser (AADSTS9002327), whatever the error.
+const ENTRA_BROWSERS_ONLY: [&str; 1] = ["9002327"];
+
 pub(super) fn judge(error: &OAuthError, redactor: &Redactor) -> ClientAnswer {
     let seen = error.words(redactor);
     match error.code.as_str() {
+        _ if error.is_entra(&ENTRA_BROWSERS_ONLY) => ClientAnswer::BrowsersOnly(seen),
         _ if error.is_entra(&ENTRA_REFUSALS) => ClientAnswer::Rejected(seen),
         "invalid_grant" => ClientAnswer::CodeRefused(seen),
         "invalid_client" | "unauthorized_client" => ClientAnswer::Rejected(seen),
@@ -266,6 +272,10 @@ mod tests {
             ("invalid_client", ""),
         ] {
             assert!(matches!(answer(code, description), ClientAnswer::Rejected(_)), "{code} {description}");
+        }
+        let single_page = "AADSTS9002327: Tokens issued for the 'Single-Page Application' client-type may only be redeemed via cross-origin requests.";
+        for code in ["invalid_request", "invalid_grant"] {
+            assert!(matches!(answer(code, single_page), ClientAnswer::BrowsersOnly(_)), "{code}");
         }
         assert_eq!(answer("invalid_request", ""), ClientAnswer::Unclear("invalid_request".into()));
         assert_eq!(judge_status(StatusCode::UNAUTHORIZED), ClientAnswer::Rejected("the status 401".into()));

@@ -24,7 +24,9 @@ mod redirect_uri;
 mod render;
 mod settings;
 
-pub use login::{AnswerReading, AnswerWay, BrowserAnswer, StartedLogin, begin, finish, login_checks};
+pub use login::{
+    AnswerReading, AnswerWay, BrowserAnswer, StartedLogin, begin, creates_users, finish, login_checks,
+};
 pub use redirect_uri::RedirectUri;
 pub use settings::OidcSettings;
 

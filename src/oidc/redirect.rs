@@ -48,7 +48,7 @@ fn unreachable(settings: &OidcSettings, problem: &Problem) -> Checked {
         (),
         Reason::Inconclusive,
         format!(
-            "{message} W&B Server does not connect there itself, so this says nothing of people's browsers. Whether the provider knows the redirect URI {} was not seen: try a login (wandb-auth-operator login), and turn spec.checks.redirectURI off if it works.",
+            "{message} W&B Server does not connect there itself, so this says nothing of people's browsers. Whether the provider knows the redirect URI {} was not seen: try a login without --redirect-uri (wandb-auth-operator login), and turn spec.checks.redirectURI off if it works.",
             settings.redirect_uri
         ),
     )
@@ -128,7 +128,7 @@ fn unclear(seen: &str) -> Checked {
         (),
         Reason::Inconclusive,
         format!(
-            "{seen}; expected login_required. Try a login (wandb-auth-operator login), and turn spec.checks.redirectURI off if it works."
+            "{seen}; expected login_required. Try a login without --redirect-uri (wandb-auth-operator login), and turn spec.checks.redirectURI off if it works."
         ),
     )
 }

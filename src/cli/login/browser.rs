@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::to_bytes,
     extract::Request,
-    http::{Method, StatusCode, header},
+    http::{Method, StatusCode, header, uri::Authority},
     response::{IntoResponse, Response},
 };
 use futures::future::join_all;
@@ -28,7 +28,24 @@ use crate::oidc::{BrowserAnswer, RedirectUri};
 /// Open sockets at the address of this machine.
 pub(super) struct Listener {
     sockets: Vec<TcpListener>,
+    place: Place,
+}
+
+/// The address for which the program answers.
+struct Place {
+    port: u16,
     path: String,
+}
+
+impl Place {
+    /// Whether the header Host names this machine and the port: a page of another name that leads here is not answered.
+    fn is_named_by(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else { return false };
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let is_here = name.eq_ignore_ascii_case("localhost")
+            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        is_here && authority.port_u16().unwrap_or(80) == self.port && !host.contains('@')
+    }
 }
 
 /// More is no answer.
@@ -56,17 +73,17 @@ impl Listener {
                 }
             }
         }
-        Ok(Self { sockets, path: url.path().to_owned() })
+        Ok(Self { sockets, place: Place { port, path: url.path().to_owned() } })
     }
 
-    /// The first answer that is to this login. Others are told that they are not, and the waiting goes on.
+    /// The first answer that is surely to this login. Others are told that they are not, and the waiting goes on.
     pub(super) async fn answer(self, is_ours: impl Fn(&BrowserAnswer) -> bool) -> BrowserAnswer {
         let (sender, mut arrivals) = mpsc::channel(1);
         let stopping = CancellationToken::new();
-        let path: Arc<str> = self.path.into();
+        let place = Arc::new(self.place);
         let servers = self.sockets.into_iter().map(|socket| {
-            let (sender, path) = (sender.clone(), Arc::clone(&path));
-            let routes = Router::new().fallback(move |request| respond(request, path, sender));
+            let (sender, place) = (sender.clone(), Arc::clone(&place));
+            let routes = Router::new().fallback(move |request| respond(request, place, sender));
             axum::serve(socket, routes)
                 .with_graceful_shutdown(stopping.clone().cancelled_owned())
                 .into_future()
@@ -79,7 +96,11 @@ impl Listener {
                 };
                 let is_ours = is_ours(&answer);
                 // A browser that is gone needs no page.
-                let _ = page.send(if is_ours { DONE } else { OTHER });
+                let _ = page.send(match (is_ours, answer.says_of_which_login()) {
+                    (true, _) => DONE,
+                    (false, true) => OTHER,
+                    (false, false) => STRAY,
+                });
                 if is_ours {
                     return answer;
                 }
@@ -106,8 +127,9 @@ struct Arrival {
     page: oneshot::Sender<&'static str>,
 }
 
-async fn respond(request: Request, path: Arc<str>, sender: mpsc::Sender<Arrival>) -> Response {
-    if request.uri().path() != &*path {
+async fn respond(request: Request, place: Arc<Place>, sender: mpsc::Sender<Arrival>) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    if !host.is_some_and(|host| place.is_named_by(host)) || request.uri().path() != place.path {
         return page(StatusCode::NOT_FOUND, ELSEWHERE);
     }
     let text = match *request.method() {
@@ -134,6 +156,7 @@ async fn respond(request: Request, path: Arc<str>, sender: mpsc::Sender<Arrival>
 const DONE: &str =
     "The answer has arrived. Close this window: the terminal shows what W&amp;B Server reads of it.";
 const OTHER: &str = "This answer belongs to another login. Open the address that the terminal printed last.";
+const STRAY: &str = "This answer does not say to which login it belongs (state), so the terminal goes on waiting. If the address bar has an error of the provider, follow that.";
 const NOTHING: &str = "The provider sent the browser back without an answer that a server can read. With authMethod: implicit, it must post a form (response_mode form_post).";
 const ELSEWHERE: &str = "This address is not the one of the login.";
 
@@ -149,4 +172,30 @@ fn page(status: StatusCode, text: &str) -> Response {
         "<!doctype html><html lang=\"en\"><title>wandb-auth-operator login</title><p>{text}</p></html>"
     );
     (status, headers, html).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_with_the_port_are_answered() {
+        let place = Place { port: 8765, path: "/callback".to_owned() };
+        for (host, expected) in [
+            ("localhost:8765", true),
+            ("LOCALHOST:8765", true),
+            ("127.0.0.1:8765", true),
+            ("[::1]:8765", true),
+            ("localhost", false),
+            ("localhost:80", false),
+            ("evil.example:8765", false),
+            ("localhost.evil.example:8765", false),
+            ("evil@localhost:8765", false),
+            ("10.0.0.1:8765", false),
+            ("", false),
+        ] {
+            assert_eq!(place.is_named_by(host), expected, "{host}");
+        }
+        assert!(Place { port: 80, path: "/".to_owned() }.is_named_by("localhost"));
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{LoginKind, LoginRun, TriedLogin};
+use super::{LoginKind, LoginRun, TriedLogin, in_time, prompt::read_piped};
 use crate::{
     api::JwtIssuer,
     engine::{CheckContext, Planned, Repetition},
@@ -34,15 +34,17 @@ pub struct TokenArgs {
 const LIMIT: usize = 64 * 1024;
 
 impl TokenArgs {
-    fn read(&self) -> anyhow::Result<TokenLogin> {
+    async fn read(&self) -> anyhow::Result<TokenLogin> {
         let Some(file) = &self.token_file else {
             bail!("name the file with the token that a program would log in with: --token-file FILE");
         };
         let shown = file.display();
         let text = if file.as_os_str() == "-" {
-            std::io::read_to_string(std::io::stdin())
+            read_piped("--token-file -", |input| Ok(std::io::read_to_string(input)?)).await
         } else {
-            std::fs::read_to_string(file)
+            let file = file.clone();
+            let read = tokio::task::spawn_blocking(|| std::fs::read_to_string(file));
+            read.await?.map_err(anyhow::Error::from)
         };
         let text = text.with_context(|| format!("--token-file {shown}"))?;
         let token = text.trim();
@@ -63,7 +65,7 @@ impl LoginKind for JwtIssuer {
         LoginRun { arguments, network, limit }: LoginRun<'a>,
     ) -> BoxFuture<'a, anyhow::Result<TriedLogin>> {
         async move {
-            let login = arguments.token.read()?;
+            let login = arguments.token.read().await?;
             let plan = &planned.plan;
             if login.exchange == TokenExchangeWish::Asked && !has_instance(plan) {
                 bail!("--exchange needs the server that exchanges tokens: set spec.instance.baseURL");
@@ -72,19 +74,21 @@ impl LoginKind for JwtIssuer {
             report.conceal(&login.token);
             let context = CheckContext::without_cluster(network);
             let attempt = Box::pin(log_in(plan, network, &login, &mut report));
-            let person = match context.within(limit, attempt).await {
-                Ok(person) => person,
-                Err(awaited) => {
-                    report.time_out(limit, awaited);
-                    None
-                }
-            };
+            let outcome = context.within(limit, attempt).await;
+            let person = in_time(outcome, limit, &mut report);
             let tried = TriedLogin::tried(report.finish().list, person, PROGRAM.to_owned());
-            Ok(TriedLogin { token: login.decoded(), ..tried })
+            let conditions = match login.exchange {
+                TokenExchangeWish::Asked => Vec::new(),
+                TokenExchangeWish::NotAsked => vec![UNSEEN],
+            };
+            Ok(TriedLogin { token: login.decoded(), conditions, ..tried })
         }
         .boxed()
     }
 }
+
+/// The rules can be seen from here, and the rest cannot.
+const UNSEEN: &str = "W&B Server knows the issuer and the subject, which --exchange shows";
 
 /// Who logs in with a token.
 const PROGRAM: &str = "A program with this token";

@@ -7,12 +7,12 @@ use clap::Args;
 use futures::{FutureExt, future::BoxFuture};
 
 use super::{
-    LoginKind, LoginRun, TriedLogin,
-    prompt::{Echo, ask, is_terminal},
+    LoginKind, LoginRun, TriedLogin, in_time,
+    prompt::{Echo, ask, is_terminal, read_piped},
 };
 use crate::{
-    api::LdapConfig,
-    engine::{CheckContext, Planned, Repetition},
+    api::{CheckName, CheckResult, LdapConfig},
+    engine::{CheckContext, Finding, Planned, Repetition},
     ldap::{LdapLogin, log_in, login_checks},
     problem::quote,
     sensitive::Sensitive,
@@ -52,7 +52,7 @@ impl PasswordArgs {
             None => ask("User", Echo::Shown).await?,
         };
         let password = if self.password_stdin {
-            read_password(std::io::stdin())?
+            read_piped("--password-stdin", read_password).await?
         } else {
             ask(&format!("Password of {}", quote(&user)), Echo::Hidden).await?
         };
@@ -86,18 +86,30 @@ impl LoginKind for LdapConfig {
             report.conceal(login.password());
             let context = CheckContext::without_cluster(network);
             let attempt = Box::pin(log_in(plan, network, &login, &mut report));
-            let person = match context.within(limit, attempt).await {
-                Ok(person) => person,
-                Err(awaited) => {
-                    report.time_out(limit, awaited);
-                    None
-                }
-            };
-            let tried = TriedLogin::tried(report.finish().list, person, quote(&login.user));
+            let outcome = context.within(limit, attempt).await;
+            let person = in_time(outcome, limit, &mut report);
+            let mut findings = report.finish().list;
+            findings.iter_mut().for_each(tell_of_password);
+            let tried = TriedLogin::tried(findings, person, quote(&login.user));
             let is_off = !plan.directory.login;
-            Ok(TriedLogin { remark: is_off.then_some(NO_LOGIN), ..tried })
+            let conditions = is_off.then_some("spec.login becomes true").into_iter().collect();
+            Ok(TriedLogin { conditions, remark: is_off.then_some(NO_LOGIN), ..tried })
         }
         .boxed()
+    }
+}
+
+/// The end of the time limit does not know that a password was under way.
+fn tell_of_password(finding: &mut Finding) {
+    if finding.name == CheckName::PasswordAccepted
+        && finding.result == CheckResult::Failed
+        && !finding.message.contains("password was")
+    {
+        finding.message = format!(
+            "{} The password was sent once at most, and the directory may have counted it, so be sure of it before you try again.",
+            finding.message
+        )
+        .into();
     }
 }
 
@@ -107,6 +119,23 @@ const NO_LOGIN: &str = "spec.login is false, so W&B Server does not use the dire
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        engine::{Awaited, Report},
+        sensitive::Redactor,
+    };
+
+    #[test]
+    fn the_end_of_the_time_tells_that_the_password_may_have_been_counted() {
+        let limit = std::time::Duration::from_secs(1);
+        for (name, is_told) in [(CheckName::PasswordAccepted, true), (CheckName::PersonFound, false)] {
+            let mut report = Report::new(vec![name], Redactor::default());
+            report.time_out(limit, Awaited::Answer);
+            let mut findings = report.finish().list;
+            findings.iter_mut().for_each(tell_of_password);
+            let told = &findings[0].message;
+            assert_eq!(told.contains("may have counted it"), is_told, "{told}");
+        }
+    }
 
     #[test]
     fn one_line_break_is_no_part_of_a_password() {

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     api::ServiceAccount,
     api_server::Cluster,
-    engine::{Finding, Kind, Planned},
+    engine::{Awaited, Finding, Kind, Planned, Report},
     error::in_words,
     login::{DecodedToken, PersonAsRead},
     net::{Network, SharedNetwork},
@@ -103,6 +103,8 @@ pub(super) struct TriedLogin {
     person: Option<PersonAsRead>,
     /// Who tried it, as a sentence names them.
     who: String,
+    /// What must be so for the login to work, and cannot be seen from here.
+    conditions: Vec<&'static str>,
     /// What else must be known of the resource.
     remark: Option<&'static str>,
     /// What the token says that was tried.
@@ -116,6 +118,7 @@ impl TriedLogin {
             checked: CheckedResource::Obstructed(obstacle),
             person: None,
             who: String::new(),
+            conditions: Vec::new(),
             remark: None,
             token: None,
         }
@@ -123,8 +126,23 @@ impl TriedLogin {
 
     /// A login that was tried.
     fn tried(findings: Vec<Finding>, person: Option<PersonAsRead>, who: String) -> Self {
-        Self { checked: CheckedResource::Checked(findings), person, who, remark: None, token: None }
+        Self {
+            checked: CheckedResource::Checked(findings),
+            person,
+            who,
+            conditions: Vec::new(),
+            remark: None,
+            token: None,
+        }
     }
+}
+
+/// What came of an attempt within its time limit. The end of the time is a finding.
+fn in_time<T>(outcome: Result<Option<T>, Awaited>, limit: Duration, report: &mut Report) -> Option<T> {
+    outcome.unwrap_or_else(|awaited| {
+        report.time_out(limit, awaited);
+        None
+    })
 }
 
 /// A kind of resource, by how a login through it is tried.

@@ -9,6 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{
     LoginKind, LoginRun, TriedLogin,
     browser::Listener,
+    in_time,
     prompt::{Echo, ask, is_terminal},
 };
 use crate::{
@@ -16,8 +17,8 @@ use crate::{
     engine::{CheckContext, Planned, Repetition, Report},
     login::PersonAsRead,
     oidc::{
-        AnswerReading, AnswerWay, BrowserAnswer, OidcPlan, RedirectUri, StartedLogin, begin, finish,
-        login_checks,
+        AnswerReading, AnswerWay, BrowserAnswer, OidcPlan, RedirectUri, StartedLogin, begin, creates_users,
+        finish, login_checks,
     },
     problem::Problem,
 };
@@ -69,11 +70,17 @@ impl LoginKind for OidcProvider {
                 person.email.clone().or_else(|| person.username.clone()).or_else(|| person.subject.clone())
             });
             let who = who.map_or_else(|| "The person".to_owned(), |who| crate::problem::quote(&who));
-            Ok(TriedLogin::tried(report.finish().list, person, who))
+            let is_closed = !creates_users(plan);
+            let conditions = is_closed.then_some(CLOSED).into_iter().collect();
+            Ok(TriedLogin { conditions, ..TriedLogin::tried(report.finish().list, person, who) })
         }
         .boxed()
     }
 }
+
+/// W&B Server creates nobody then, and whom it has cannot be seen from here.
+const CLOSED: &str =
+    "W&B already has a user with this address, since it creates none (spec.autoProvision is false)";
 
 /// Finds the provider, waits for the browser, and does with its answer what W&B Server does.
 async fn attempt(
@@ -83,14 +90,8 @@ async fn attempt(
     report: &mut Report,
 ) -> anyhow::Result<Option<PersonAsRead>> {
     let context = CheckContext::without_cluster(network);
-    let started = match context.within(limit, Box::pin(begin(plan, network, way, report))).await {
-        Ok(Some(started)) => started,
-        Ok(None) => return Ok(None),
-        Err(awaited) => {
-            report.time_out(limit, awaited);
-            return Ok(None);
-        }
-    };
+    let outcome = context.within(limit, Box::pin(begin(plan, network, way, report))).await;
+    let Some(started) = in_time(outcome, limit, report) else { return Ok(None) };
     let patience = arguments.browser.timeout.get();
     let answer = match listener {
         Some(listener) => listened(&started, listener, patience).await,
@@ -104,13 +105,8 @@ async fn attempt(
         }
     };
     let finished = Box::pin(finish(plan, network, (&started, &answer), &arguments.browser.team, report));
-    Ok(match context.within(limit, finished).await {
-        Ok(person) => person,
-        Err(awaited) => {
-            report.time_out(limit, awaited);
-            None
-        }
-    })
+    let outcome = context.within(limit, finished).await;
+    Ok(in_time(outcome, limit, report))
 }
 
 /// The first answer to this login that comes to the address of this machine.
@@ -121,7 +117,7 @@ async fn listened(
 ) -> Result<BrowserAnswer, Problem> {
     eprintln!("Open this address in a browser, and log in as the person:\n\n  {}\n", started.url());
     eprintln!("Waiting for the browser at {} …", started.redirect_uri());
-    let is_ours = |answer: &BrowserAnswer| started.is_answered_by(answer);
+    let is_ours = |answer: &BrowserAnswer| started.is_surely_answered_by(answer);
     let waited = tokio::time::timeout(patience, listener.answer(is_ours)).await;
     waited.map_err(|_| late(started, patience))
 }

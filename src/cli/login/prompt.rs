@@ -2,11 +2,11 @@
 //! answer is there, or nobody waits for it any more.
 
 use std::{
-    io::{IsTerminal, stdin},
+    io::{IsTerminal, Stdin, stdin},
     ops::IndexMut,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 /// Whether the answer is seen while it is typed.
@@ -41,6 +41,20 @@ pub(super) async fn ask(question: &str, echo: Echo) -> anyhow::Result<String> {
         eprintln!();
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Reads what a program or a file gives at standard input, while an interrupt still ends the program. A terminal would show
+/// what is typed, and is not read.
+pub(super) async fn read_piped<T: Send + 'static>(
+    option: &str,
+    read: impl FnOnce(Stdin) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    if is_terminal() {
+        bail!(
+            "{option} reads standard input, which is a terminal and would show what is typed: give it a file or the output of a program"
+        );
+    }
+    tokio::task::spawn_blocking(|| read(stdin())).await?
 }
 
 /// A terminal that shows nothing of what is typed, until this is dropped.

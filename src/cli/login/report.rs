@@ -97,6 +97,28 @@ fn is_of_interest(check: &CheckStatus) -> bool {
 const ABOUT_THE_ATTEMPT: [Reason; 4] =
     [Reason::SearchLimited, Reason::AnswerMismatch, Reason::CodeRefused, Reason::ProtocolError];
 
+/// What W&B Server must do for a login of which this finding does not show that it works, if it is such a one.
+fn unknown(finding: &Finding) -> Option<&'static str> {
+    if finding.result != CheckResult::Warning {
+        return None;
+    }
+    match (&finding.name, finding.reason) {
+        (CheckName::PersonFound, Reason::Inconclusive) => {
+            Some("W&B Server finds the entry by the attribute that has this name")
+        }
+        (CheckName::PersonFound, Reason::SearchLimited) => Some("no other entry has this name"),
+        (CheckName::PasswordAccepted, Reason::PasswordExpired) => {
+            Some("W&B Server takes a password that has expired or must be changed")
+        }
+        (CheckName::LoginAllowed, Reason::NestedGroups) => Some("W&B Server follows groups within groups"),
+        (CheckName::LoginAnswered, Reason::Inconclusive) => Some("the way that was not tried works, too"),
+        (CheckName::EmailRead, Reason::EmailUnverified) => {
+            Some("W&B Server accepts an address that nobody has verified")
+        }
+        _ => None,
+    }
+}
+
 /// The answer: whether the person can log in, and as whom.
 fn summary(findings: &[Finding], verdict: CommandVerdict, tried: &TriedLogin) -> (Mark, String) {
     let who = &tried.who;
@@ -114,21 +136,25 @@ fn summary(findings: &[Finding], verdict: CommandVerdict, tried: &TriedLogin) ->
         };
         return (Mark::Bad, text);
     }
-    let known_as = tried.person.as_ref().and_then(|person| person.known_as.as_deref());
-    let known_as =
-        known_as.map_or_else(String::new, |name| format!(" W&B Server knows this login as {}.", quote(name)));
-    let is_nested = findings.iter().any(|finding| finding.reason == Reason::NestedGroups);
+    let name = tried.person.as_ref().and_then(|person| person.known_as.as_deref());
+    let known_as = |verb: &str| {
+        name.map_or_else(String::new, |name| format!(" W&B Server {verb} this login as {}.", quote(name)))
+    };
+    let seen = findings.iter().filter_map(|finding| {
+        unknown(finding).map(|condition| format!("{condition} (see {})", finding.name))
+    });
+    let conditions: Vec<_> =
+        tried.conditions.iter().map(|condition| (*condition).to_owned()).chain(seen).collect();
+    if !conditions.is_empty() {
+        let text =
+            format!("{who} can log in only if {}.{}", conditions.join(", and if "), known_as("would know"));
+        return (Mark::Doubtful, text);
+    }
     match verdict {
-        _ if is_nested => (
-            Mark::Doubtful,
-            format!(
-                "Whether {who} can log in depends on how W&B Server reads groups: see LoginAllowed.{known_as}"
-            ),
-        ),
         CommandVerdict::PassedWithWarnings => {
-            (Mark::Doubtful, format!("{who} can log in; see the warnings.{known_as}"))
+            (Mark::Doubtful, format!("{who} can log in; see the warnings.{}", known_as("knows")))
         }
-        _ => (Mark::Good, format!("{who} can log in.{known_as}")),
+        _ => (Mark::Good, format!("{who} can log in.{}", known_as("knows"))),
     }
 }
 
@@ -140,6 +166,11 @@ mod tests {
     use crate::api::CheckFrom;
 
     fn told(name: CheckName, result: CheckResult, reason: Reason) -> String {
+        let (tried, findings) = tried(name, result, reason);
+        summary(&findings, tried.checked.verdict(), &tried).1
+    }
+
+    fn tried(name: CheckName, result: CheckResult, reason: Reason) -> (TriedLogin, Vec<Finding>) {
         let finding = Finding {
             name,
             result,
@@ -150,7 +181,25 @@ mod tests {
         };
         let person = PersonAsRead { known_as: Some("a@b.example".to_owned()), ..PersonAsRead::default() };
         let tried = TriedLogin::tried(vec![finding.clone()], Some(person), "alice".to_owned());
-        summary(&[finding], tried.checked.verdict(), &tried).1
+        (tried, vec![finding])
+    }
+
+    #[test]
+    fn what_only_the_server_knows_is_a_condition() {
+        let (tried, findings) = tried(CheckName::EmailRead, CheckResult::Warning, Reason::EmailUnverified);
+        let tried = TriedLogin { conditions: vec!["A", "B"], ..tried };
+        let (mark, text) = summary(&findings, tried.checked.verdict(), &tried);
+        assert_eq!(mark, Mark::Doubtful);
+        assert_eq!(
+            text,
+            "alice can log in only if A, and if B, and if W&B Server accepts an address that nobody has verified (see EmailRead). W&B Server would know this login as a@b.example."
+        );
+        // Without a warning, too.
+        let passed =
+            vec![Finding { result: CheckResult::Passed, reason: Reason::Passed, ..findings[0].clone() }];
+        let (mark, text) = summary(&passed, CommandVerdict::Passed, &tried);
+        assert_eq!(mark, Mark::Doubtful);
+        assert!(text.starts_with("alice can log in only if A, and if B. "), "{text}");
     }
 
     #[test]
@@ -158,6 +207,9 @@ mod tests {
         use CheckResult::{Failed, Passed, Warning};
         let known = "W&B Server knows this login as a@b.example.";
         let cannot = |name: &str| format!("alice cannot log in: see {name}.");
+        let only_if = |condition: &str| {
+            format!("alice can log in only if {condition}. W&B Server would know this login as a@b.example.")
+        };
         let unseen = |name: &str| format!("Whether alice can log in was not seen: see {name}.");
         for (name, result, reason, expected) in [
             (CheckName::EmailRead, Passed, Reason::Passed, format!("alice can log in. {known}")),
@@ -171,9 +223,39 @@ mod tests {
                 CheckName::LoginAllowed,
                 Warning,
                 Reason::NestedGroups,
-                format!(
-                    "Whether alice can log in depends on how W&B Server reads groups: see LoginAllowed. {known}"
+                only_if("W&B Server follows groups within groups (see LoginAllowed)"),
+            ),
+            (
+                CheckName::EmailRead,
+                Warning,
+                Reason::EmailUnverified,
+                only_if("W&B Server accepts an address that nobody has verified (see EmailRead)"),
+            ),
+            (
+                CheckName::PasswordAccepted,
+                Warning,
+                Reason::PasswordExpired,
+                only_if(
+                    "W&B Server takes a password that has expired or must be changed (see PasswordAccepted)",
                 ),
+            ),
+            (
+                CheckName::PersonFound,
+                Warning,
+                Reason::SearchLimited,
+                only_if("no other entry has this name (see PersonFound)"),
+            ),
+            (
+                CheckName::PersonFound,
+                Warning,
+                Reason::Inconclusive,
+                only_if("W&B Server finds the entry by the attribute that has this name (see PersonFound)"),
+            ),
+            (
+                CheckName::LoginAnswered,
+                Warning,
+                Reason::Inconclusive,
+                only_if("the way that was not tried works, too (see LoginAnswered)"),
             ),
             (CheckName::PasswordAccepted, Failed, Reason::InvalidCredentials, cannot("PasswordAccepted")),
             (CheckName::LoginAnswered, Failed, Reason::LoginRefused, cannot("LoginAnswered")),

@@ -115,7 +115,7 @@ pub(super) async fn allowed(
     Err(Problem::new(
         Reason::NotAllowed,
         format!(
-            "The person is in no group of spec.groupAllowList ({}), so W&B Server refuses the login.{absent} Put the person into one of them in the directory, or change the list.",
+            "The person is in no group of spec.groupAllowList ({}), so a server that reads the list refuses the login.{absent} Put the person into one of them in the directory, or change the list.",
             list(&directory.group_allow_list.iter().collect::<Vec<_>>())
         ),
     ))

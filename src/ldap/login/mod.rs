@@ -167,6 +167,10 @@ async fn find(
     }
 }
 
+/// What is not known of every login.
+const UNDOCUMENTED: &str =
+    "W&B does not document which attribute it compares with the name that people type.";
+
 fn found(
     (login, email): (&LdapLogin, &str),
     attributes: &[&str],
@@ -179,11 +183,6 @@ fn found(
     let having: Vec<_> = attributes.iter().filter(has).copied().collect();
     let by = if having.is_empty() { String::new() } else { format!(" by {}", enumerate(&having)) };
     let seen = format!("The directory has {}, found{by}.", quote(&entry.dn));
-    let instead = if having.contains(&email) {
-        ""
-    } else {
-        " If the login page refuses this name, try the e-mail address."
-    };
     match doubt {
         Some(limit) => Checked::warning(
             entry,
@@ -192,11 +191,11 @@ fn found(
                 "{seen} It limits searches ({limit}), so the operator cannot see whether others have the name, too."
             ),
         ),
-        None => Checked::passed(
+        None if having.contains(&email) => Checked::passed(entry, format!("{seen} {UNDOCUMENTED}")),
+        None => Checked::warning(
             entry,
-            format!(
-                "{seen} W&B does not document which attribute it compares with the name that people type.{instead}"
-            ),
+            Reason::Inconclusive,
+            format!("{seen} {UNDOCUMENTED} If the login page refuses this name, try the e-mail address."),
         ),
     }
 }

@@ -72,6 +72,11 @@ impl BrowserAnswer {
         self.text("state")
     }
 
+    /// Whether it can be told to which login the answer belongs.
+    pub fn says_of_which_login(&self) -> bool {
+        self.state().is_some()
+    }
+
     /// Whether the provider ended the login.
     pub(super) fn is_error(&self) -> bool {
         self.text("error").is_some()
@@ -111,13 +116,14 @@ pub(super) fn judge(
         return Err(refused(plan, &OAuthError::new(code, description)));
     }
     let answered = |grant| {
-        Ok(Checked::passed(
-            grant,
-            format!(
-                "The provider sent the browser back to {}, with the answer to this login.",
-                started.redirect_uri
-            ),
-        ))
+        let seen = format!(
+            "The provider sent the browser back to {}, with the answer to this login.",
+            started.redirect_uri
+        );
+        Ok(match &started.untried {
+            Some(untried) => Checked::warning(grant, Reason::Inconclusive, format!("{seen} {untried}")),
+            None => Checked::passed(grant, seen),
+        })
     };
     match (answer.text("code"), answer.text("id_token")) {
         (Some(code), _) => answered(Grant::Code(code.into())),

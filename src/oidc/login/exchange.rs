@@ -57,7 +57,8 @@ impl CodeExchange<'_> {
         let refusal = match (self.send(first).await?, second) {
             (Ok(token), _) => return given(token),
             // An answer about the code comes only where the provider takes this way.
-            (Err(refusal @ ClientAnswer::CodeRefused(_)), _) | (Err(refusal), None) => refusal,
+            (Err(refusal @ (ClientAnswer::CodeRefused(_) | ClientAnswer::BrowsersOnly(_))), _)
+            | (Err(refusal), None) => refusal,
             (Err(refusal), Some(second)) => match self.send(second).await? {
                 Ok(token) => return given(token),
                 Err(ClientAnswer::Rejected(_)) => refusal,
@@ -130,6 +131,12 @@ fn refused(plan: &OidcPlan, refusal: &ClientAnswer) -> Problem {
         ClientAnswer::Rejected(seen) => rejected(&format!(
             "The provider refuses the client {client} without a secret ({seen}). Check spec.clientID, and name the secret in spec.clientSecretRef if the client is registered with one."
         )),
+        ClientAnswer::BrowsersOnly(seen) => Problem::new(
+            Reason::CodeRefused,
+            format!(
+                "The provider does not exchange the code ({seen}). This says nothing of W&B Server: only a browser redeems the code of a single-page application. Log in at W&B's own login page to see the rest."
+            ),
+        ),
         ClientAnswer::CodeRefused(seen) | ClientAnswer::Unclear(seen) => Problem::new(
             Reason::CodeRefused,
             format!(

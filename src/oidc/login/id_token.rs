@@ -56,6 +56,11 @@ impl IdTokenRules<'_> {
     }
 
     fn signature(&self, token: &Token<'_>, keys: &KeySet) -> Result<(), Problem> {
+        if token.header.is_critical {
+            return invalid(
+                "The ID token's header requires extensions (crit) that W&B Server does not know. Configure the provider to leave them out.",
+            );
+        }
         let algorithm = token.header.algorithm.as_str();
         if !self.algorithms.iter().any(|accepted| accepted == algorithm) {
             return invalid(format!(
@@ -233,6 +238,16 @@ mod tests {
             "{}",
             problem.message
         );
+    }
+
+    #[test]
+    fn extensions_that_the_server_does_not_know_are_refused() {
+        let key = SigningKey::p256("one").unwrap();
+        let header = json!({ "alg": "ES256", "kid": "one", "crit": ["x"], "x": 1 });
+        let token = key.sign_with(&header, &claims(&json!({}))).unwrap();
+        let problem = verify("https://idp.example", &[key.jwk().unwrap()], &token).unwrap_err();
+        assert_eq!(problem.reason, Reason::SignatureInvalid);
+        assert!(problem.message.contains("(crit)"), "{}", problem.message);
     }
 
     #[test]

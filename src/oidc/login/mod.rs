@@ -18,7 +18,7 @@ use url::Url;
 use self::answer::Grant;
 pub use self::answer::{AnswerReading, BrowserAnswer};
 use super::{
-    OidcPlan, RedirectUri,
+    OidcPlan, OidcSettings, RedirectUri,
     authorization::{AuthorizationRequest, ResponseMode, authorization_url},
     discovery::ProviderMetadata,
     keys,
@@ -49,6 +49,7 @@ pub struct StartedLogin {
     state: String,
     nonce: String,
     verifier: Sensitive,
+    untried: Option<String>,
 }
 
 impl StartedLogin {
@@ -62,7 +63,12 @@ impl StartedLogin {
         &self.redirect_uri
     }
 
-    /// Whether the answer is to this login. Some providers leave the state out of errors, which lead to nothing.
+    /// Whether the answer is to this login beyond doubt: anybody can send one that does not say so.
+    pub fn is_surely_answered_by(&self, answer: &BrowserAnswer) -> bool {
+        answer.state() == Some(self.state.as_str())
+    }
+
+    /// Whether the answer, which a person gives, is to this login. Some providers leave the state out of errors, which lead to nothing.
     pub fn is_answered_by(&self, answer: &BrowserAnswer) -> bool {
         match answer.state() {
             Some(state) => state == self.state,
@@ -83,6 +89,11 @@ pub fn login_checks(plan: &OidcPlan) -> Vec<CheckName> {
         .collect()
 }
 
+/// Whether W&B Server creates a user for somebody whom it does not have yet.
+pub fn creates_users(plan: &OidcPlan) -> bool {
+    plan.settings.auto_provision
+}
+
 /// Finds the provider, and makes the address for the browser.
 pub async fn begin(
     plan: &OidcPlan,
@@ -97,6 +108,7 @@ pub async fn begin(
         AnswerWay::Pasted => (settings.redirect_uri.clone(), ResponseMode::Fragment),
         AnswerWay::Listened(uri) => (uri, ResponseMode::FormPost),
     };
+    let untried = untried(settings, &redirect_uri, response_mode);
     let [state, nonce, verifier] = [unguessable(), unguessable(), unguessable()];
     let request = AuthorizationRequest {
         redirect_uri: redirect_uri.as_str(),
@@ -107,7 +119,21 @@ pub async fn begin(
         response_mode,
     };
     let url = authorization_url(settings, &metadata, &request);
-    Some(StartedLogin { metadata, redirect_uri, url, state, nonce, verifier: verifier.into() })
+    Some(StartedLogin { metadata, redirect_uri, url, state, nonce, verifier: verifier.into(), untried })
+}
+
+/// What of W&B Server's own way this login leaves out, and how that is tried, too.
+fn untried(settings: &OidcSettings, used: &RedirectUri, mode: ResponseMode) -> Option<String> {
+    if *used != settings.redirect_uri {
+        return Some(format!(
+            "W&B's own redirect URI {} was not tried: log in once more without --redirect-uri.",
+            settings.redirect_uri
+        ));
+    }
+    (settings.flow == AuthMethod::Implicit && mode == ResponseMode::Fragment).then(|| {
+        "The form that the provider posts to W&B Server (response_mode=form_post) was not tried: log in once more with --redirect-uri."
+            .to_owned()
+    })
 }
 
 /// A text that nobody can guess, in 43 characters as RFC 7636 wants them.
@@ -153,4 +179,37 @@ pub async fn finish(
     let mut person = claims::read(&plan.settings, &claims, teams, report);
     person.token_bytes = Some(id_token.expose().len());
     Some(person)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_tried_is_told() {
+        let used = RedirectUri::of_loopback("http://localhost:8765/callback").unwrap();
+        for (flow, is_listened, expected) in [
+            ("pkce", true, Some("own redirect URI https://wandb.example/oidc/callback was not tried")),
+            ("implicit", true, Some("log in once more without --redirect-uri")),
+            ("implicit", false, Some("form_post) was not tried")),
+            ("pkce", false, None),
+        ] {
+            let spec = json!({
+                "issuer": "https://idp.example", "clientID": "w", "host": "https://wandb.example", "authMethod": flow,
+            });
+            let settings = OidcSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
+            let told = if is_listened {
+                untried(&settings, &used, ResponseMode::FormPost)
+            } else {
+                untried(&settings, &settings.redirect_uri, ResponseMode::Fragment)
+            };
+            let as_expected = match (&told, expected) {
+                (Some(told), Some(words)) => told.contains(words),
+                (told, words) => told.is_none() && words.is_none(),
+            };
+            assert!(as_expected, "{flow} {is_listened}: {told:?}");
+        }
+    }
 }

@@ -69,7 +69,8 @@ fn a_token_that_keeps_all_rules_is_shown_decoded() -> Result<()> {
     ensure!(check(&report, "TokenExchange").is_err(), "{printed}");
     let tree = world.log_in(&world.token(&json!({}))?, "")?;
     ensure!(tree.stdout.contains(&format!("sub: {SUBJECT}")), "{tree}");
-    ensure!(tree.stdout.contains("A program with this token can log in"), "{tree}");
+    let summary = "A program with this token can log in only if W&B Server knows the issuer and the subject, which --exchange shows.";
+    ensure!(tree.stdout.contains(&format!("! {summary}")), "{tree}");
     assert_eq!(world.exchanges(), 0);
     Ok(())
 }
@@ -114,6 +115,8 @@ fn a_token_is_exchanged_when_that_is_asked_for() -> Result<()> {
     let printed = world.log_in(&token, "--exchange")?;
     assert_eq!(printed.code, 0, "{printed}");
     ensure!(printed.stdout.contains("exchanges the token for an access token of"), "{printed}");
+    ensure!(printed.stdout.contains("A program with this token can log in"), "{printed}");
+    ensure!(!printed.stdout.contains("only if"), "{printed}");
     Ok(())
 }
 

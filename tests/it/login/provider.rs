@@ -126,8 +126,25 @@ fn the_right_password(person: &mut dyn Person, way: Way) -> Result<()> {
             "username": "alice", "groups": [], "knownAs": "alice@example.org", "tokenBytes": token_bytes,
         })
     );
-    let summary =
-        "alice@example.org can log in; see the warnings. W&B Server knows this login as alice@example.org.";
+    let summary = match way {
+        Way::Pasted => {
+            "alice@example.org can log in; see the warnings. W&B Server knows this login as alice@example.org."
+        }
+        Way::Listened => {
+            "alice@example.org can log in only if the way that was not tried works, too (see LoginAnswered). W&B Server would know this login as alice@example.org."
+        }
+    };
+    match way {
+        Way::Pasted => assert_found(&outcome.report, "LoginAnswered", "Passed", "Passed")?,
+        Way::Listened => {
+            let message = assert_found(&outcome.report, "LoginAnswered", "Warning", "Inconclusive")?;
+            ensure!(
+                message.contains(&format!("W&B's own redirect URI {REDIRECT_URI} was not tried")),
+                "{message}"
+            );
+            message
+        }
+    };
     assert_eq!(outcome.report["summary"], summary, "{}", outcome.printed);
     assert_found(&outcome.report, "IdTokenVerified", "Passed", "Passed")?;
     let (begin, text) = match way {
@@ -193,6 +210,12 @@ fn implicit(person: &mut dyn Person, way: Way) -> Result<()> {
     let message = assert_found(&outcome.report, "GroupsRead", "Passed", "Passed")?;
     ensure!(message.contains("the groups wandb"), "{message}");
     ensure!(!outcome.printed.contains("CodeExchanged"), "{}", outcome.printed);
+    let message = assert_found(&outcome.report, "LoginAnswered", "Warning", "Inconclusive")?;
+    let words = match way {
+        Way::Pasted => "(response_mode=form_post) was not tried",
+        Way::Listened => "without --redirect-uri",
+    };
+    ensure!(message.contains(words), "{message}");
     Ok(())
 }
 
@@ -229,7 +252,10 @@ fn an_answer_to_another_login_is_not_taken() -> Result<()> {
     let address = attempt.address()?;
     for (path, text) in [
         ("?code=of-somebody-else&state=x", "belongs to another login"),
-        ("?code=of-somebody-else", "belongs to another login"),
+        ("?code=of-somebody-else", "does not say to which login"),
+        // Anybody who can make the browser open an address can send this.
+        ("?error=access_denied", "does not say to which login"),
+        ("?error=access_denied&state=x", "belongs to another login"),
         ("", "without an answer"),
         ("/other?code=x", "not the one of the login"),
     ] {
@@ -250,6 +276,18 @@ fn an_answer_to_another_login_is_not_taken() -> Result<()> {
     assert_eq!(outcome.code, 1, "{}", outcome.printed);
     assert_found(&outcome.report, "LoginAnswered", "Failed", "AnswerMismatch")?;
     assert_found(&outcome.report, "CodeExchanged", "Skipped", "NotReached")?;
+    Ok(())
+}
+
+#[test]
+fn who_has_no_account_yet_is_not_let_in_where_nobody_is_created() -> Result<()> {
+    let deeds = Deeds { passwords: &["alice-password"], ..right("alice") };
+    let (outcome, _) =
+        log_in(&mut Reader::default(), &json!({ "autoProvision": false }), Way::Pasted, deeds)?;
+    assert_eq!(outcome.code, 0, "{}", outcome.printed);
+    let summary = outcome.report["summary"].as_str().unwrap_or_default();
+    let words = "alice@example.org can log in only if W&B already has a user with this address";
+    ensure!(summary.starts_with(words), "{summary}");
     Ok(())
 }
 

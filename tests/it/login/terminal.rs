@@ -104,7 +104,7 @@ fn the_password_is_asked_for_without_an_echo_and_the_terminal_is_as_before() -> 
     terminal.screen.wait_for("Password of alice: ")?;
     terminal.type_in("alice-password\n")?;
     let shown = terminal.end()?;
-    ensure!(shown.contains("code 0") && shown.contains("alice can log in."), "{shown}");
+    ensure!(shown.contains("code 0") && shown.contains("alice can log in only if"), "{shown}");
     ensure!(!shown.contains("alice-password"), "{shown}");
     assert_eq!(world.slapd.bind_attempts("uid=alice,ou=people,dc=example,dc=org")?, 1);
     Ok(())
@@ -119,6 +119,16 @@ fn an_interrupt_sends_nothing_and_leaves_the_terminal_as_before() -> Result<()> 
     let shown = terminal.end()?;
     ensure!(shown.contains("code 2") && shown.contains("interrupted"), "{shown}");
     ensure!(!shown.contains("alice-pass"), "{shown}");
+    assert_eq!(world.slapd.bind_attempts(Slapd::SERVICE_DN)?, 0);
+    Ok(())
+}
+
+#[test]
+fn what_is_meant_for_programs_is_not_read_at_a_terminal() -> Result<()> {
+    let world = World::new("")?;
+    let terminal = Terminal::call(world.files.path(), &format!("{LOGIN} --user alice --password-stdin"))?;
+    let shown = terminal.end()?;
+    ensure!(shown.contains("code 2") && shown.contains("--password-stdin reads standard input"), "{shown}");
     assert_eq!(world.slapd.bind_attempts(Slapd::SERVICE_DN)?, 0);
     Ok(())
 }
