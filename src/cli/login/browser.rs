@@ -28,16 +28,16 @@ use crate::oidc::{BrowserAnswer, RedirectUri};
 /// Open sockets at the address of this machine.
 pub(super) struct Listener {
     sockets: Vec<TcpListener>,
-    place: Place,
+    address: ListenerAddress,
 }
 
 /// The address for which the program answers.
-struct Place {
+struct ListenerAddress {
     port: u16,
     path: String,
 }
 
-impl Place {
+impl ListenerAddress {
     /// Whether the header Host names this machine and the port: a page of another name that leads here is not answered.
     fn is_named_by(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<Authority>() else { return false };
@@ -73,17 +73,17 @@ impl Listener {
                 }
             }
         }
-        Ok(Self { sockets, place: Place { port, path: url.path().to_owned() } })
+        Ok(Self { sockets, address: ListenerAddress { port, path: url.path().to_owned() } })
     }
 
     /// The first answer that is surely to this login. Others are told that they are not, and the waiting goes on.
     pub(super) async fn answer(self, is_ours: impl Fn(&BrowserAnswer) -> bool) -> BrowserAnswer {
         let (sender, mut arrivals) = mpsc::channel(1);
         let stopping = CancellationToken::new();
-        let place = Arc::new(self.place);
+        let address = Arc::new(self.address);
         let servers = self.sockets.into_iter().map(|socket| {
-            let (sender, place) = (sender.clone(), Arc::clone(&place));
-            let routes = Router::new().fallback(move |request| respond(request, place, sender));
+            let (sender, address) = (sender.clone(), Arc::clone(&address));
+            let routes = Router::new().fallback(move |request| respond(request, address, sender));
             axum::serve(socket, routes)
                 .with_graceful_shutdown(stopping.clone().cancelled_owned())
                 .into_future()
@@ -127,9 +127,9 @@ struct Arrival {
     page: oneshot::Sender<&'static str>,
 }
 
-async fn respond(request: Request, place: Arc<Place>, sender: mpsc::Sender<Arrival>) -> Response {
+async fn respond(request: Request, address: Arc<ListenerAddress>, sender: mpsc::Sender<Arrival>) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    if !host.is_some_and(|host| place.is_named_by(host)) || request.uri().path() != place.path {
+    if !host.is_some_and(|host| address.is_named_by(host)) || request.uri().path() != address.path {
         return page(StatusCode::NOT_FOUND, ELSEWHERE);
     }
     let text = match *request.method() {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_with_the_port_are_answered() {
-        let place = Place { port: 8765, path: "/callback".to_owned() };
+        let address = ListenerAddress { port: 8765, path: "/callback".to_owned() };
         for (host, expected) in [
             ("localhost:8765", true),
             ("LOCALHOST:8765", true),
@@ -194,8 +194,8 @@ mod tests {
             ("10.0.0.1:8765", false),
             ("", false),
         ] {
-            assert_eq!(place.is_named_by(host), expected, "{host}");
+            assert_eq!(address.is_named_by(host), expected, "{host}");
         }
-        assert!(Place { port: 80, path: "/".to_owned() }.is_named_by("localhost"));
+        assert!(ListenerAddress { port: 80, path: "/".to_owned() }.is_named_by("localhost"));
     }
 }
