@@ -54,7 +54,7 @@ impl Load {
     }
 
     /// Whether the API server came back so recently that a refusal may only mean that it does not know the roles yet.
-    pub fn is_recovering(&self, now: Instant) -> bool {
+    pub(super) fn is_recovering(&self, now: Instant) -> bool {
         self.presence().is_recovering(now)
     }
 

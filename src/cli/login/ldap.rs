@@ -87,9 +87,12 @@ impl LoginKind for LdapConfig {
             let context = CheckContext::without_cluster(network);
             let attempt = Box::pin(log_in(plan, network, &login, &mut report));
             let outcome = context.within(limit, attempt).await;
+            let is_late = outcome.is_err();
             let person = in_time(outcome, limit, &mut report);
             let mut findings = report.finish().list;
-            findings.iter_mut().for_each(tell_of_password);
+            if is_late {
+                findings.iter_mut().for_each(tell_of_password);
+            }
             let tried = TriedLogin::tried(findings, person, quote(&login.user));
             let is_off = !plan.directory.login;
             let conditions = is_off.then_some("spec.login becomes true").into_iter().collect();
@@ -101,10 +104,7 @@ impl LoginKind for LdapConfig {
 
 /// The end of the time limit does not know that a password was under way.
 fn tell_of_password(finding: &mut Finding) {
-    if finding.name == CheckName::PasswordAccepted
-        && finding.result == CheckResult::Failed
-        && !finding.message.contains("password was")
-    {
+    if finding.name == CheckName::PasswordAccepted && finding.result == CheckResult::Failed {
         finding.message = format!(
             "{} The password was sent once at most, and the directory may have counted it, so be sure of it before you try again.",
             finding.message
