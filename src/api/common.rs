@@ -77,6 +77,15 @@ impl CommonSpec {
         Self { tls: self.tls.clone(), ..other.clone() }
     }
 
+    /// How long after checks that passed they are made again. A pod costs more than a look of the operator.
+    pub fn interval_of_passed_checks(&self) -> std::time::Duration {
+        const POD_INTERVALS: u32 = 12;
+        match self.check_from {
+            CheckFrom::Operator => self.check_interval.get(),
+            CheckFrom::ServerPod => self.check_interval.get().saturating_mul(POD_INTERVALS),
+        }
+    }
+
     /// The fields on which neither findings nor values depend.
     pub const UNCHECKED: [&'static str; 7] = [
         "checkInterval",

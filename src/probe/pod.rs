@@ -11,9 +11,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, Container, EnvFromSource, LocalObjectReference, Pod, PodReadinessGate,
-        PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretEnvSource,
-        SecurityContext,
+        Capabilities, Container, EnvVar, EnvVarSource, LocalObjectReference, Pod, PodReadinessGate,
+        PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile,
+        SecretKeySelector, SecurityContext,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -63,6 +63,8 @@ pub struct ProbePod<'a> {
     pub pull_secrets: &'a [String],
     /// The Secret with the candidate values.
     pub values: &'a str,
+    /// The keys of that Secret which become variables.
+    pub variables: &'a [&'a str],
     /// Where the authorities among the candidate values are mounted, if there are some.
     pub authorities: Option<&'a str>,
     /// Further arguments of the check, such as the egress policy.
@@ -86,17 +88,15 @@ impl ProbePod<'_> {
             volumes.push(volume);
             mounts.push(mount);
         }
-        let own = EnvFromSource {
-            secret_ref: Some(SecretEnvSource { name: self.values.to_owned(), optional: Some(false) }),
-            ..EnvFromSource::default()
-        };
+        // Two entries of one name would be left to the API server and its clients.
+        let place = variables.into_iter().filter(|other| !self.variables.contains(&other.name.as_str()));
+        let variables = self.own_variables().chain(place).collect();
         let container = Container {
             name: PROBE_CONTAINER.to_owned(),
             image: Some(self.image.to_owned()),
             args: Some(self.arguments()),
             env: some(variables),
-            // The last source of a name counts.
-            env_from: Some(sources.into_iter().chain([own]).collect()),
+            env_from: some(sources),
             volume_mounts: some(mounts),
             security_context: Some(restricted()),
             resources: Some(ResourceRequirements {
@@ -143,6 +143,23 @@ impl ProbePod<'_> {
             }),
             status: None,
         }
+    }
+
+    /// The candidate values. They come before those of the server, which may refer to them, and count more than sources.
+    /// Each is named, since a file among the values may be longer than a variable can be.
+    fn own_variables(&self) -> impl Iterator<Item = EnvVar> {
+        self.variables.iter().map(|name| EnvVar {
+            name: (*name).to_owned(),
+            value: None,
+            value_from: Some(EnvVarSource {
+                secret_key_ref: Some(SecretKeySelector {
+                    name: self.values.to_owned(),
+                    key: (*name).to_owned(),
+                    optional: Some(false),
+                }),
+                ..EnvVarSource::default()
+            }),
+        })
     }
 
     fn arguments(&self) -> Vec<String> {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::Client;
 
-use super::{Target, TargetSnapshot, list::workloads, read, workload::WorkloadController};
+use super::{Owner, Target, TargetSnapshot, list::workloads, read, workload::WorkloadController};
 use crate::error::StepError;
 
 /// The pod template of a server.
@@ -16,11 +16,12 @@ pub struct ServerTemplate {
 }
 
 /// Reads the pod template of the target, or `None` if there is no workload of it. Of several workloads, the first one
-/// of the spec counts; of those of the W&B operator, one that answers logins.
+/// of the spec counts; of those of the W&B operator, one that answers logins with entries of the owner.
 pub async fn server_template(
     client: &Client,
     namespace: &str,
     target: &Target,
+    owner: &Owner,
 ) -> Result<Option<ServerTemplate>, StepError> {
     let Some(seen) = read(client, namespace, target).await? else { return Ok(None) };
     let parts = seen.parts();
@@ -32,7 +33,7 @@ pub async fn server_template(
         }
         TargetSnapshot::WeightsAndBiases(server) => {
             let all = workloads(client, namespace).await?;
-            let found = server.serving_logins(&all);
+            let found = server.serving_logins(&all, owner);
             found.and_then(|(controller, container)| of(&controller, container))
         }
         // `parts` has already split the target.

@@ -57,6 +57,7 @@ pub(in crate::cli) struct ObservedResource {
 /// What a spec says of where the values go.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct ObservedSpec {
+    /// How long after checks that passed they are made again.
     pub(super) check_interval: Duration,
     pub(super) target: Option<Target>,
     /// The names under which it appears in pods.
@@ -67,7 +68,7 @@ pub(in crate::cli) struct ObservedSpec {
 pub(in crate::cli) fn observed_spec<K: Kind>(object: &K) -> ObservedSpec {
     let common = object.common();
     ObservedSpec {
-        check_interval: common.check_interval.get(),
+        check_interval: common.interval_of_passed_checks(),
         target: common.target.as_ref().and_then(Target::of),
         owner: owner_in_targets(object),
     }

@@ -13,7 +13,10 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use super::observed::{ObservedCluster, ObservedResource, Surroundings};
-use crate::workloads::{Target, revisions_in};
+use crate::{
+    api::GROUP,
+    workloads::{Target, revisions_in},
+};
 
 /// A workload that is somebody's target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -210,10 +213,15 @@ fn is_set_rolling(set: &StatefulSet) -> bool {
     strategy != Some("OnDelete") && status.update_revision != status.current_revision
 }
 
-/// Whether the pod has not ended, and is not about to.
+/// Whether the pod is one of a server that has not ended, and is not about to. One that makes the checks has the labels of
+/// a server, and belongs to a resource.
 pub(super) fn is_alive(pod: &Pod) -> bool {
+    let mut owners = pod.owner_references().iter().filter(|owner| owner.controller == Some(true));
+    let group = |version: &str| version.split_once('/').is_some_and(|(group, _)| group == GROUP);
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+    !owners.any(|owner| group(&owner.api_version))
+        && pod.metadata.deletion_timestamp.is_none()
+        && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn is_ready(pod: &Pod) -> bool {

@@ -360,6 +360,18 @@ fn a_ready_of_a_target_that_is_gone_or_runs_something_else_is_none() {
 }
 
 #[test]
+fn a_pod_that_makes_the_checks_is_none_of_the_server() {
+    let around = || rolled(Some(4), json!({}), json!({}), &[Some(4), None]);
+    let owner = json!({
+        "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig", "name": "corp", "uid": "u", "controller": true,
+    });
+    assert_eq!(judged(ready("corp"), around()).0, CommandVerdict::Failed);
+    let mut checked = around();
+    checked.pods.as_mut().unwrap()[1].metadata.owner_references = Some(vec![object(owner)]);
+    assert_eq!(judged(ready("corp"), checked).0, CommandVerdict::Passed);
+}
+
+#[test]
 fn what_delivers_by_another_resource_has_no_revision_in_the_pods() {
     let follower = ready("corp").set("/status/revision", Value::Null);
     let around = rolled(None, json!({}), json!({}), &[None, None]);

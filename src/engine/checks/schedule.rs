@@ -9,7 +9,7 @@ use crate::api::names::CredentialsAnswer;
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     /// How long after checks that passed they are made again: `spec.checkInterval`, or a multiple of it where a pod
-    /// makes them.
+    /// makes them. It delays no checks that failed.
     pub interval: Duration,
     /// How long after checks that failed they are made again at the latest: `spec.checkInterval`.
     pub retry: Duration,
@@ -34,16 +34,14 @@ impl Schedule {
     pub(super) fn delay<E>(self, history: &CheckHistory<E>) -> Duration {
         // The server counts wrong credentials and only other ones help, so quick retries are left out.
         if history.findings.need_other_credentials() {
-            return self.interval;
+            return self.retry;
         }
         if history.retrial() == Retrial::Seldom {
             return match history.findings.credentials_answer() {
                 // Tries on a long interval could come as regularly as the windows over which servers count, so
                 // the interval is doubled.
-                Some(CredentialsAnswer::Unclear) if self.interval >= SELDOM => {
-                    self.interval.saturating_mul(2)
-                }
-                _ => self.interval.max(SELDOM),
+                Some(CredentialsAnswer::Unclear) if self.retry >= SELDOM => self.retry.saturating_mul(2),
+                _ => self.retry.max(SELDOM),
             };
         }
         match history.verdict(self.threshold) {

@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 use crate::engine::{
     CheckHistory, CheckKey, CheckedInputs, Kind, RunVerdict, Schedule, delivery::Checks, precedence::Proof,
 };
-use crate::{
-    api::CheckFrom,
-    net::{Consent, Sharing, Terms},
-};
+use crate::net::{Consent, Sharing, Terms};
 
 /// How old findings may be when a run uses them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,16 +39,12 @@ pub(in crate::engine) fn checks<K: Kind>(object: &K, history: &CheckHistory<K::E
 
 pub(in crate::engine) fn schedule<K: Kind>(object: &K) -> Schedule {
     let common = object.common();
-    let retry = common.check_interval.get();
-    let interval = match common.check_from {
-        CheckFrom::Operator => retry,
-        CheckFrom::ServerPod => retry.saturating_mul(POD_INTERVALS),
-    };
-    Schedule { interval, retry, threshold: common.failure_threshold }
+    Schedule {
+        interval: common.interval_of_passed_checks(),
+        retry: common.check_interval.get(),
+        threshold: common.failure_threshold,
+    }
 }
-
-/// After how many check intervals a pod proves again what it has proven.
-const POD_INTERVALS: u32 = 12;
 
 /// The terms on which this run may send credentials that were refused before.
 pub(in crate::engine) fn terms<K: Kind>(

@@ -107,6 +107,9 @@ impl<'a, K: Kind> PodCheck<'a, K> {
         pods: &ServerPods,
         revision: Option<u64>,
     ) -> Pod {
+        // The authorities are a file, and may be longer than a variable can be.
+        let names = self.values.iter().map(|(name, _)| name).filter(|name| *name != CA_FILE);
+        let variables: Vec<_> = names.chain([RESOURCE_VARIABLE]).collect();
         let authorities = self.values.get(CA_FILE);
         let authorities =
             authorities.map(|_| format!("{AUTHORITIES}/{}.crt", owner_in_targets(self.object).volume));
@@ -120,6 +123,7 @@ impl<'a, K: Kind> PodCheck<'a, K> {
             image: &pods.image,
             pull_secrets: &pods.pull_secrets,
             values: &self.name,
+            variables: &variables,
             authorities: authorities.as_deref(),
             arguments: &pods.arguments,
             deadline: pods.patience,

@@ -1,5 +1,6 @@
 //! Reads, creates and deletes the pod of a resource and the Secret with its values.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, ResourceExt,
@@ -22,8 +23,8 @@ use crate::{
 pub(super) enum PodView {
     /// There is none.
     Absent,
-    /// It is being deleted.
-    Ending,
+    /// It is being deleted, and was to be gone at this time.
+    Ending(Timestamp),
     /// It is somebody else's.
     Foreign,
     /// It is the resource's own, or that of an earlier resource of the same name.
@@ -54,8 +55,10 @@ pub(super) async fn find<K: Kind>(object: &K, context: &Context<K>) -> Result<Po
     Ok(match api::<Pod, K>(object, context).get_opt(&name_of(object)).await {
         Ok(None) => PodView::Absent,
         Ok(Some(pod)) if Belonging::of(&pod.metadata, object) == Belonging::Foreign => PodView::Foreign,
-        Ok(Some(pod)) if pod.metadata.deletion_timestamp.is_some() => PodView::Ending,
-        Ok(Some(pod)) => PodView::Found(Box::new(pod)),
+        Ok(Some(pod)) => match &pod.metadata.deletion_timestamp {
+            Some(time) => PodView::Ending(time.0),
+            None => PodView::Found(Box::new(pod)),
+        },
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
             PodView::Forbidden(quote(&status.message).trim_end_matches('.').to_owned())
         }
@@ -63,7 +66,7 @@ pub(super) async fn find<K: Kind>(object: &K, context: &Context<K>) -> Result<Po
     })
 }
 
-/// Creates the Secret of a check. One that was left by a check of earlier inputs is deleted first.
+/// Creates the Secret of a check. One that was left by a check of earlier inputs, or has other values, is deleted first.
 pub(super) async fn create_secret<K: Kind>(
     check: &PodCheck<'_, K>,
     secret: &Secret,
@@ -72,9 +75,12 @@ pub(super) async fn create_secret<K: Kind>(
     let secrets = api::<Secret, K>(check.object, context);
     let created = created(secrets.create(&parameters::<K>(), secret).await)?;
     let Creation::Exists = created else { return Ok(created) };
-    let Some(present) = secrets.get_metadata_opt(&check.name).await? else { return Ok(Creation::Exists) };
+    let Some(present) = secrets.get_opt(&check.name).await? else { return Ok(Creation::Exists) };
     match Belonging::of(&present.metadata, check.object) {
-        Belonging::Own if check.is_of_inputs(&present.metadata) => Ok(Creation::Created),
+        // Somebody may have made one with other values.
+        Belonging::Own if is_as_made(&present, secret) && check.is_of_inputs(&present.metadata) => {
+            Ok(Creation::Created)
+        }
         Belonging::Own | Belonging::Former => {
             delete(&secrets, &check.name, &present.metadata).await?;
             Ok(Creation::Exists)
@@ -84,6 +90,11 @@ pub(super) async fn create_secret<K: Kind>(
             check.name
         ))),
     }
+}
+
+/// Whether a Secret has exactly the values that it would get.
+fn is_as_made(present: &Secret, wanted: &Secret) -> bool {
+    present.data == wanted.data && present.immutable == wanted.immutable && present.type_ == wanted.type_
 }
 
 /// Creates the pod of a check.
@@ -103,11 +114,18 @@ fn created<T>(answer: kube::Result<T>) -> Result<Creation, Error> {
     match answer {
         Ok(_) => Ok(Creation::Created),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Creation::Exists),
-        Err(error @ kube::Error::Api(_)) => {
-            Ok(Creation::Refused(quote(in_words(&error).trim_end_matches('.'))))
+        Err(kube::Error::Api(status)) if is_refusal(status.code) => {
+            let words = in_words(&kube::Error::Api(status));
+            Ok(Creation::Refused(quote(words.trim_end_matches('.'))))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the API server says by this code that it does not take the object. By other codes it says that it cannot
+/// answer now, such as during an update or while it has too much to do.
+fn is_refusal(code: u16) -> bool {
+    (400..500).contains(&code) && ![408, 429].contains(&code)
 }
 
 /// The values that the pod of the resource has, if they can be read.
@@ -155,5 +173,41 @@ where
         // It is gone, or another one has its name.
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_api_server_does_not_take_is_refused() {
+        let of = |code: u16, reason: &str| {
+            let status =
+                Status { code, reason: reason.to_owned(), message: "No.".to_owned(), ..Status::default() };
+            created::<()>(Err(kube::Error::Api(Box::new(status))))
+        };
+        for (code, reason) in [(400, "BadRequest"), (403, "Forbidden"), (413, ""), (422, "Invalid")] {
+            assert!(matches!(of(code, reason), Ok(Creation::Refused(_))), "{code}");
+        }
+        for code in [408, 429, 500, 502, 503, 504] {
+            assert!(of(code, "").is_err(), "{code}");
+        }
+        assert!(matches!(of(409, "AlreadyExists"), Ok(Creation::Exists)));
+    }
+
+    #[test]
+    fn a_secret_with_other_values_is_not_taken_for_the_one_of_the_check() {
+        let secret = |value: &str| Secret {
+            data: Some([("A".to_owned(), ByteString(value.as_bytes().to_vec()))].into()),
+            immutable: Some(true),
+            ..Secret::default()
+        };
+        assert!(is_as_made(&secret("a"), &secret("a")));
+        assert!(!is_as_made(&secret("b"), &secret("a")));
+        assert!(!is_as_made(&Secret { immutable: None, ..secret("a") }, &secret("a")));
     }
 }

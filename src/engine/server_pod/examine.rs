@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use super::{
     PodMemory, PodPresence, ServerPods,
     candidate::PodCheck,
+    decide::is_settled,
     outcome,
     step::{PodLook, PodStep, VerdictNeed},
 };
@@ -35,7 +36,7 @@ pub(in crate::engine) async fn examine_from_pod<K: Kind>(
         }
         _ => VerdictNeed::Due,
     };
-    if let (Some(known), VerdictNeed::Known, PodPresence::Absent) = (&known, need, memory.presence) {
+    if let Some(known) = known.as_ref().filter(|_| is_settled(need, memory.presence)) {
         context.memory.remember(object, known.clone());
         return Ok(known.clone());
     }
@@ -64,6 +65,10 @@ pub(in crate::engine) async fn examine_from_pod<K: Kind>(
         }
         PodLook::Preparing(words) => {
             context.memory.keep_server_pod(object, presence(PodPresence::Preparing));
+            return Ok(meanwhile(known, planned, &words));
+        }
+        PodLook::Ending(words) => {
+            context.memory.keep_server_pod(object, presence(PodPresence::Ending));
             return Ok(meanwhile(known, planned, &words));
         }
         PodLook::Idle => {

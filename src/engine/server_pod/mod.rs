@@ -11,11 +11,12 @@
 //!   sent by a second pod.
 //!
 //! In reading order: [`candidate`] makes the objects, [`outcome`] reads the verdict, [`cluster`] reads, creates and
-//! deletes, [`step`] decides what comes next, [`examine`] is the step of the checks in a run, and [`news`] is what the
+//! deletes, [`step`] takes the next step, about which [`decide`] decides, [`examine`] is the step of the checks in a run, and [`news`] is what the
 //! rest of a run asks of all this.
 
 mod candidate;
 mod cluster;
+mod decide;
 mod examine;
 mod news;
 mod outcome;
@@ -57,6 +58,8 @@ pub(in crate::engine) enum PodPresence {
     Absent,
     /// They are made next, once the status names them and nothing of an earlier check is in the way.
     Preparing,
+    /// They are made once a pod that is being deleted is gone.
+    Ending,
     /// They may be there, and the verdict is awaited.
     Underway,
     /// They may be there, and are not needed any more once the status is written.

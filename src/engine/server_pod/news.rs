@@ -72,7 +72,7 @@ pub(in crate::engine) fn requeue_after<K: Kind>(
     }
     match context.memory.server_pod(object).presence {
         PodPresence::Preparing => AT_ONCE,
-        PodPresence::Underway => POLL,
+        PodPresence::Ending | PodPresence::Underway => POLL,
         PodPresence::Unknown | PodPresence::Absent | PodPresence::Over => {
             let number = delivered
                 .filter(|delivered| matches!(delivered.state, Progress::RolledOut(_)))
@@ -96,10 +96,13 @@ pub(in crate::engine) async fn tidy<K: Kind>(object: &K, context: &Context<K>) -
 /// Deletes both without awaiting a verdict, while the resource is not to be checked. The status keeps naming them.
 pub(in crate::engine) async fn pause<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
     let memory = context.memory.server_pod(object);
-    if is_named(object, context)
-        && memory.presence != PodPresence::Absent
-        && is_removed(object, context).await?
-    {
+    if memory.presence == PodPresence::Absent || !is_named(object, context) {
+        return Ok(());
+    }
+    if memory.presence == PodPresence::Underway {
+        release(object, context).await;
+    }
+    if is_removed(object, context).await? {
         context.memory.keep_server_pod(object, PodMemory { presence: PodPresence::Absent, ..memory });
     }
     Ok(())
@@ -120,6 +123,17 @@ pub(in crate::engine) async fn leave<K: Kind>(
     }
     context.memory.keep_server_pod(object, PodMemory { presence: PodPresence::Absent, revision: None });
     Ok(ServerPodNews::Over)
+}
+
+/// Lets others send the credentials that the pod has. If they cannot be read, others wait for as long as the pod could
+/// have taken.
+async fn release<K: Kind>(object: &K, context: &Context<K>) {
+    let network = context.network.seen_from(&object.namespace().unwrap_or_default());
+    let Ok(Some(values)) = cluster::values(object, context).await else { return };
+    let plan = object.plan_of(&values, &network.system_trust);
+    if let Some(login) = plan.as_ref().and_then(K::login) {
+        network.release_elsewhere(&login);
+    }
 }
 
 fn is_named<K: Kind>(object: &K, context: &Context<K>) -> bool {

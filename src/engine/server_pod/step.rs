@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
@@ -10,21 +10,19 @@ use super::{
     PodPresence, ServerPods,
     candidate::{self, PodCheck, owner_of},
     cluster::{self, Creation, PodView},
+    decide::{self, EndingPod},
     news::rolled_out,
     outcome,
 };
 use crate::{
     api::Reason,
-    engine::{Context, Findings, Kind, Planned},
+    engine::{Context, Findings, Kind, Planned, publish::secret::owner_in_targets},
     error::{Error, StepError},
     net::{Network, Said},
     probe::ProbeProgress,
     problem::Problem,
     workloads::{self, Target},
 };
-
-/// How long after its end a verdict without a failure counts. A failure counts however old it is.
-const VERDICT_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// How long the API server and a node may be late with what they say of a pod.
 const GRACE: Duration = Duration::from_secs(10);
@@ -37,6 +35,8 @@ pub(super) enum PodLook {
     Underway(String),
     /// The pod is made next; a sentence.
     Preparing(String),
+    /// The pod is made once an earlier one is gone; a sentence.
+    Ending(String),
     /// The checks are over.
     Over {
         /// What they found.
@@ -47,7 +47,7 @@ pub(super) enum PodLook {
 }
 
 /// Whether a verdict is wanted.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VerdictNeed {
     /// The checks are due.
     Due,
@@ -72,9 +72,7 @@ impl<K: Kind> PodStep<'_, K> {
     pub(super) async fn take(&self) -> Result<PodLook, Error> {
         match cluster::find(self.object, self.context).await? {
             PodView::Absent => self.without_pod().await,
-            PodView::Ending if self.need == VerdictNeed::Known => Ok(PodLook::Idle),
-            PodView::Ending if self.presence == PodPresence::Underway => Ok(self.waits("is being deleted")),
-            PodView::Ending => Ok(self.prepares("of an earlier check is still being deleted")),
+            PodView::Ending(since) => Ok(self.with_ending_pod(since)),
             PodView::Foreign => Ok(self.obstacle(&format!(
                 "a pod \"{}\" exists and does not belong to this resource; rename it or delete it",
                 self.check.name
@@ -87,18 +85,31 @@ impl<K: Kind> PodStep<'_, K> {
         }
     }
 
+    fn with_ending_pod(&self, since: Timestamp) -> PodLook {
+        const STUCK: &str = "It is still being deleted: its node may not answer, or a finalizer keeps it.";
+        let ending_for = self.context.cluster.seconds().duration_since(since);
+        match EndingPod::of(self.need, self.presence, ending_for, self.longest()) {
+            EndingPod::Unwanted => PodLook::Idle,
+            EndingPod::Awaited => self.waits("is being deleted"),
+            EndingPod::InTheWay => PodLook::Ending(self.words("of an earlier check is still being deleted")),
+            EndingPod::Lost => self.lost(STUCK),
+            EndingPod::Stuck => {
+                self.over(self.problem(Reason::ServerPodNotStarted, "cannot be made yet", STUCK))
+            }
+        }
+    }
+
     async fn without_pod(&self) -> Result<PodLook, Error> {
         if self.presence == PodPresence::Unknown {
             // An earlier process may have been killed between the two.
             cluster::remove_secret(self.object, self.context).await?;
         }
-        match (self.need, self.presence) {
-            (VerdictNeed::Known, _) => Ok(PodLook::Idle),
-            // Somebody deleted it before it had answered, and it may have sent a password.
-            (VerdictNeed::Due, PodPresence::Underway) if K::login(&self.planned.plan).is_some() => {
+        match self.need {
+            VerdictNeed::Known => Ok(PodLook::Idle),
+            VerdictNeed::Due if decide::is_lost(self.need, self.presence) => {
                 Ok(self.lost("It was deleted before it had answered."))
             }
-            (VerdictNeed::Due, _) => self.start().await,
+            VerdictNeed::Due => self.start().await,
         }
     }
 
@@ -110,19 +121,24 @@ impl<K: Kind> PodStep<'_, K> {
         {
             return Ok(self.over(problem));
         }
+        let look = self.begin().await;
+        // Without a pod nobody sends them, also where the run ends in an error.
+        if let Some(login) = &login
+            && !matches!(look, Ok(PodLook::Underway(_)))
+        {
+            self.network.release_elsewhere(login);
+        }
+        look
+    }
+
+    /// Makes both once the status names them.
+    async fn begin(&self) -> Result<PodLook, Error> {
         let previous = self.context.memory.previous_status(self.object);
         let named = previous.as_ref().and_then(|status| status.server_pod.as_ref());
         if named.is_none_or(|named| named.name != *self.check.name.as_str()) {
-            if let Some(login) = &login {
-                self.network.release_elsewhere(login);
-            }
             return Ok(self.prepares("is about to be made"));
         }
-        let look = self.create(previous.as_deref().and_then(rolled_out)).await?;
-        if let (PodLook::Over { .. }, Some(login)) = (&look, &login) {
-            self.network.release_elsewhere(login);
-        }
-        Ok(look)
+        self.create(previous.as_deref().and_then(rolled_out)).await
     }
 
     async fn create(&self, revision: Option<u64>) -> Result<PodLook, Error> {
@@ -132,14 +148,16 @@ impl<K: Kind> PodStep<'_, K> {
         let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
             return Ok(self.obstacle("spec has no target"));
         };
-        let server = match workloads::server_template(&context.client, &namespace, &target).await {
-            Ok(Some(server)) => server,
-            Ok(None) => return Ok(self.obstacle(&format!("{target} has no pods of a server to be like"))),
-            Err(StepError::Problem(problem)) => {
-                return Ok(self.obstacle(problem.message.trim_end_matches('.')));
-            }
-            Err(StepError::Error(error)) => return Err(error),
-        };
+        let of_resource = owner_in_targets(*object);
+        let server =
+            match workloads::server_template(&context.client, &namespace, &target, &of_resource).await {
+                Ok(Some(server)) => server,
+                Ok(None) => return Ok(self.obstacle(&format!("{target} has no pods of a server to be like"))),
+                Err(StepError::Problem(problem)) => {
+                    return Ok(self.obstacle(problem.message.trim_end_matches('.')));
+                }
+                Err(StepError::Error(error)) => return Err(error),
+            };
         let secret = check.secret(&owner);
         match cluster::create_secret(check, &secret, context).await? {
             Creation::Created => {}
@@ -168,7 +186,7 @@ impl<K: Kind> PodStep<'_, K> {
                     Ok(findings) => findings,
                     Err(why) => return Ok(self.no_verdict(pod, &why)),
                 };
-                let is_old = candidate::ended_ago(pod, now).is_some_and(|ago| ago > VERDICT_LASTS);
+                let is_old = decide::is_outdated(pod, self.presence, now, self.longest());
                 if is_old && findings.failure().is_none() {
                     cluster::remove(self.object, self.context).await?;
                     return Ok(self.prepares("is made again"));
@@ -192,7 +210,7 @@ impl<K: Kind> PodStep<'_, K> {
                 .no_verdict(pod, &format!("It has not answered within {}s.", self.pods.patience.as_secs()))),
             ProbeProgress::Waiting(_) | ProbeProgress::Running => {
                 if let Some(login) = K::login(&self.planned.plan)
-                    && self.presence == PodPresence::Unknown
+                    && self.presence != PodPresence::Underway
                 {
                     self.network.goes_on_elsewhere(&login, self.longest());
                 }

@@ -1,11 +1,12 @@
 //! What a pod has in common with the pods of a server: the place from which it sees the network. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
     Affinity, Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, PodTemplateSpec, SecretVolumeSource,
     Volume, VolumeMount,
 };
+use serde_json::Value;
 
 use crate::{
     values::{CA_FILE, HOST},
@@ -39,6 +40,24 @@ const NETWORKS: [&str; 11] = [
     "vpc.amazonaws.com",
 ];
 
+/// Annotations of networks that give a pod its address, which two pods cannot have.
+const OF_ONE_ADDRESS: [&str; 8] = [
+    "cni.projectcalico.org/ipAddrs",
+    "cni.projectcalico.org/ipAddrsNoIpam",
+    "cni.projectcalico.org/floatingIPs",
+    "cni.projectcalico.org/hwAddr",
+    "vpc.amazonaws.com/pod-ips",
+    "k8s.ovn.org/pod-networks",
+    "k8s.v1.cni.cncf.io/network-status",
+    "k8s.v1.cni.cncf.io/networks-status",
+];
+
+/// The annotation with the further networks of a pod, each of which may have addresses, too.
+const NETWORK_LIST: &str = "k8s.v1.cni.cncf.io/networks";
+
+/// What gives a pod an address in an element of that list.
+const ADDRESSES: [&str; 4] = ["ips", "mac", "infiniband-guid", "ipam-claim-reference"];
+
 /// What makes the container wait until the proxy of a mesh is ready, which would otherwise refuse its connections.
 /// Linkerd does so by itself.
 const WAITING_FOR_MESHES: [(&str, &str); 2] = [
@@ -64,7 +83,10 @@ impl ServerPlace {
         let mut labels = metadata.labels.unwrap_or_default();
         labels.retain(|name, _| !OF_ONE_POD.contains(&name.as_str()));
         let mut annotations = metadata.annotations.unwrap_or_default();
-        annotations.retain(|name, _| is_of_network(name));
+        annotations.retain(|name, _| is_of_network(name) && !OF_ONE_ADDRESS.contains(&name.as_str()));
+        for (_, networks) in annotations.iter_mut().filter(|(name, _)| *name == NETWORK_LIST) {
+            *networks = without_addresses(networks);
+        }
         for (name, value) in WAITING_FOR_MESHES {
             annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
@@ -77,13 +99,12 @@ impl ServerPlace {
         let mounts = trusted_mounts(&server, pod.volumes.as_deref().unwrap_or_default());
         let is_used = |volume: &&Volume| mounts.iter().any(|mount| mount.name == volume.name);
         let volumes = pod.volumes.iter().flatten().filter(is_used).cloned().collect();
-        let variables = server.env.iter().flatten().filter(|variable| is_of_connections(&variable.name));
         // A ConfigMap may have the proxies. Secrets of the server are no business of the check.
         let sources = server.env_from.iter().flatten().filter(|source| source.config_map_ref.is_some());
         Self {
             labels,
             annotations,
-            variables: variables.cloned().collect(),
+            variables: connection_variables(server.env.as_deref().unwrap_or_default()),
             sources: sources.cloned().collect(),
             volumes,
             mounts,
@@ -122,9 +143,39 @@ fn is_of_network(annotation: &str) -> bool {
         })
 }
 
+/// A list of networks without the addresses in them. One that is only of names has none.
+fn without_addresses(networks: &str) -> String {
+    let Ok(Value::Array(mut list)) = serde_json::from_str(networks) else { return networks.to_owned() };
+    for network in list.iter_mut().filter_map(Value::as_object_mut) {
+        network.retain(|name, _| !ADDRESSES.contains(&name.as_str()));
+    }
+    Value::Array(list).to_string()
+}
+
 fn is_of_connections(variable: &str) -> bool {
     let capitals = variable.to_ascii_uppercase();
     OF_CONNECTIONS.contains(&capitals.as_str()) || HOST.names().any(|name| name == variable)
+}
+
+/// The variables of the server that change how a program connects, and those before them of which they are made, in the
+/// order of the server.
+fn connection_variables(all: &[EnvVar]) -> Vec<EnvVar> {
+    let mut chosen = Vec::new();
+    let mut named = BTreeSet::new();
+    // A value can refer only to variables before it.
+    for variable in all.iter().rev() {
+        if is_of_connections(&variable.name) || named.contains(variable.name.as_str()) {
+            named.extend(references(variable.value.as_deref().unwrap_or_default()));
+            chosen.push(variable.clone());
+        }
+    }
+    chosen.reverse();
+    chosen
+}
+
+/// The names to which a value refers by `$(NAME)`. A name too many, such as one of an escaped `$$(NAME)`, does no harm.
+fn references(value: &str) -> impl Iterator<Item = &str> {
+    value.split("$(").skip(1).filter_map(|rest| rest.split_once(')')).map(|(name, _)| name)
 }
 
 /// The mounts of files from which the server takes authorities, if they come from a Secret or a ConfigMap.

@@ -85,6 +85,7 @@ fn build(template: &str, container: Option<&str>, authorities: Option<&str>) -> 
         image: "registry.example.com/wandb-auth-operator:1",
         pull_secrets: &["pull".to_owned()],
         values: "corp-ldap-candidate",
+        variables: &["LOCAL_LDAP_ADDRESS", "HOST", RESOURCE_VARIABLE],
         authorities,
         arguments: &["--enforce-egress".to_owned()],
         deadline: Duration::from_secs(45),
@@ -105,7 +106,7 @@ fn a_template_that_says_nothing_is_enough() {
     // A container that the template does not have leaves the rest of the place.
     let other = build(TEMPLATE, Some("nobody"), None);
     assert_eq!(other.metadata.labels.unwrap().len(), 2);
-    assert_eq!(other.spec.unwrap().containers[0].env, None);
+    assert_eq!(other.spec.unwrap().containers[0].env.as_ref().map(Vec::len), Some(3));
 }
 
 /// What the pod security standard `restricted` asks of a pod, whatever the template has.
@@ -140,4 +141,47 @@ fn the_pod_has_an_end_and_no_traffic() {
     assert_eq!(spec.readiness_gates.unwrap()[0].condition_type, format!("{GROUP}/never-ready"));
     let owners = pod.metadata.owner_references.unwrap();
     assert_eq!((owners.len(), owners[0].controller, owners[0].block_owner_deletion), (1, Some(true), None));
+}
+
+#[test]
+fn the_candidate_counts_more_than_what_the_template_says() {
+    let pod = build(TEMPLATE, Some("wandb"), Some("/usr/local/share/ca-certificates/corp.crt"));
+    let container = pod.spec.unwrap().containers.remove(0);
+    let entries = container.env.unwrap();
+    let hosts: Vec<_> = entries.iter().filter(|entry| entry.name == "HOST").collect();
+    let source = hosts[0].value_from.as_ref().unwrap().secret_key_ref.as_ref().unwrap();
+    assert_eq!((hosts.len(), source.name.as_str(), source.key.as_str()), (1, "corp-ldap-candidate", "HOST"));
+    // A file of authorities may be longer than a variable can be.
+    assert!(entries.iter().all(|entry| entry.name != "ca.crt"));
+    assert!(container.env_from.unwrap().iter().all(|source| source.secret_ref.is_none()));
+}
+
+#[test]
+fn variables_come_with_those_that_they_refer_to() {
+    let template = "spec: {containers: [{name: wandb, env: [
+        {name: UNUSED, value: x},
+        {name: ZONE, value: example.com},
+        {name: PROXY_HOST, value: proxy.$(ZONE)},
+        {name: HTTPS_PROXY, value: 'http://$(PROXY_HOST):$(PORT)'},
+        {name: PORT, value: '3128'}]}]}";
+    let entries = build(template, None, None).spec.unwrap().containers.remove(0).env.unwrap();
+    let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).skip(3).collect();
+    assert_eq!(names, ["ZONE", "PROXY_HOST", "HTTPS_PROXY"]);
+}
+
+#[test]
+fn no_second_pod_gets_the_address_of_the_first() {
+    let template = r#"
+metadata:
+  annotations:
+    cni.projectcalico.org/ipAddrs: '["10.0.0.1"]'
+    cni.projectcalico.org/ipv4pools: '["pool"]'
+    vpc.amazonaws.com/pod-ips: 10.0.0.1
+    k8s.v1.cni.cncf.io/networks: '[{"name": "a", "namespace": "b", "ips": ["10.0.0.1/24"], "mac": "02:00:00:00:00:01"}]'
+spec: {containers: [{name: wandb}]}
+"#;
+    let annotations = build(template, None, None).metadata.annotations.unwrap();
+    assert_eq!(annotations["k8s.v1.cni.cncf.io/networks"], r#"[{"name":"a","namespace":"b"}]"#);
+    assert_eq!(annotations["cni.projectcalico.org/ipv4pools"], r#"["pool"]"#);
+    assert!(!annotations.keys().any(|name| name.ends_with("ipAddrs") || name.ends_with("pod-ips")));
 }

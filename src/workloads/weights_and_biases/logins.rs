@@ -48,16 +48,20 @@ pub(super) fn among(workloads: Vec<WorkloadController>, owner: &Owner) -> Vec<Wo
     referring
 }
 
-/// The first workload that answers logins, of the release if one is, and its container that does.
+/// The first workload that answers logins, and its container that does. One of the release counts; if there is none, one
+/// with entries of the owner does, or one without a release. Another release is another server.
 pub(super) fn serving(
     workloads: &[WorkloadController],
     release: &str,
+    owner: &Owner,
 ) -> Option<(WorkloadController, Option<String>)> {
     let answers =
         |each: &&WorkloadController| is_labelled(each.metadata()) || login_containers(each).next().is_some();
     let answering: Vec<_> = workloads.iter().filter(answers).collect();
     let of_release = answering.iter().find(|each| release_of(each.metadata()) == Some(release));
-    let found = of_release.or_else(|| answering.first())?;
+    let referring = || answering.iter().find(|each| !each.revisions(owner).is_empty());
+    let unlabelled = || answering.iter().find(|each| release_of(each.metadata()).is_none());
+    let found = of_release.or_else(referring).or_else(unlabelled)?;
     let container = login_containers(found).next().map(|container| container.name.clone());
     Some(((*found).clone(), container))
 }

@@ -325,8 +325,9 @@ impl WeightsAndBiases {
     pub(super) fn serving_logins(
         &self,
         workloads: &[WorkloadController],
+        owner: &Owner,
     ) -> Option<(WorkloadController, Option<String>)> {
-        logins::serving(workloads, self.name())
+        logins::serving(workloads, self.name(), owner)
     }
 
     /// Says, as a clause, which of these workloads lack entries of the owner.

@@ -55,6 +55,25 @@ async fn a_pod_that_leaves_no_verdict_proves_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_pod_that_does_not_go_when_it_is_deleted_is_not_awaited_for_ever() -> Result<()> {
+    let mut stage = stage(&[]).await?;
+    start(&mut stage, &["4s"])?;
+    stage.player.change_script(|_| Life::NeverReady);
+    stage.apply(&from_pods("")).await?;
+    let pods = stage.api::<Pod>();
+    eventually("the pod", || async { Ok(pods.get_opt(NAME).await?) }).await?;
+    let finalizers = |list: serde_json::Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+    pods.patch(NAME, &PatchParams::default(), &finalizers(json!(["example.com/keeps"]))).await?;
+    pods.delete(NAME, &DeleteParams::default()).await?;
+    let status =
+        stage.workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ServerPodNoVerdict").await?;
+    ensure!(message_of(&status, "Ready").contains("still being deleted"), "{status:#}");
+    assert_eq!(made(&stage).await?, 1);
+    pods.patch(NAME, &PatchParams::default(), &finalizers(json!(null))).await?;
+    nothing_is_left(&stage).await
+}
+
+#[tokio::test]
 async fn a_quota_an_admission_policy_and_a_foreign_pod_are_named() -> Result<()> {
     let stage = super::open(&[]).await?;
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},

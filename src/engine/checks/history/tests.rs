@@ -285,6 +285,20 @@ fn an_unclear_answer_is_not_asked_for_again_on_a_long_interval() {
 }
 
 #[test]
+fn the_long_interval_of_pods_delays_no_failure() {
+    let pods = Schedule { interval: Duration::from_hours(1), ..SCHEDULE };
+    let passed = bind(None, 1, None);
+    assert_eq!(pods.delay(&passed), Duration::from_hours(1));
+    for reason in
+        [Reason::InvalidCredentials, Reason::TimedOut, Reason::ServerUnavailable, Reason::TlsHandshakeFailed]
+    {
+        for failed in [bind(None, 1, Some(reason)), bind(Some(&passed), 1, Some(reason))] {
+            assert_eq!(pods.delay(&failed), SCHEDULE.delay(&failed), "{reason}");
+        }
+    }
+}
+
+#[test]
 fn what_was_proven_survives_a_restart_but_not_an_upgrade() {
     let inputs = CheckedInputs::from("spec=1");
     let passed = run(None, 1, None);

@@ -37,6 +37,27 @@ fn containers(name: &str, entries: &[(&str, &str)]) -> Value {
 const WANTED: [(&str, &str); 2] = [("A", "main-oidc-2"), ("B", "main-oidc-2")];
 
 #[test]
+fn the_server_of_another_release_is_not_taken_for_this_one() {
+    let of = |release: Option<&str>, name: &str, entries: &[(&str, &str)]| {
+        let labels = release.map_or_else(|| json!({}), |release| json!({RELEASE: release}));
+        workload(name, &labels, &containers("api", entries), 1)
+    };
+    let own = of(Some("wandb"), "own", &[]);
+    let other = of(Some("other"), "other", &[]);
+    let plain = of(None, "plain", &[]);
+    let referring = of(Some("other"), "referring", &WANTED);
+    for (all, expected) in [
+        (vec![other.clone(), own.clone()], Some("own")),
+        (vec![other.clone(), plain.clone(), referring.clone()], Some("referring")),
+        (vec![other.clone(), plain], Some("plain")),
+        (vec![other], None),
+    ] {
+        let found = serving(&all, "wandb", &owner()).map(|(found, _)| found);
+        assert_eq!(found.as_ref().and_then(|found| found.metadata().name.as_deref()), expected);
+    }
+}
+
+#[test]
 fn only_two_applications_answer_logins() {
     let plain = |name: &str| containers(name, &[]);
     let table = [
