@@ -168,7 +168,8 @@ pub async fn row() -> Result<SemaphorePermit<'static>> {
 /// How long anything may take that is expected to happen.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Asks until there is an answer.
+/// Asks until there is an answer, ever more seldom: twelve tests that ask without a pause would have the API server do
+/// little else.
 pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
     what: &str,
     mut ask: impl FnMut() -> F,
@@ -178,7 +179,8 @@ pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
         if let Some(answer) = ask().await? {
             return Ok(answer);
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let pause = (started.elapsed() / 8).clamp(Duration::from_millis(50), Duration::from_millis(250));
+        tokio::time::sleep(pause).await;
     }
     bail!("waited in vain for {what}")
 }

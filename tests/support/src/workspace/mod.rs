@@ -9,8 +9,12 @@ mod validation;
 mod warnings;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -93,7 +97,7 @@ impl Workspace {
     ) -> Result<Self> {
         namespace.clone_into(&mut config.default_namespace);
         let client = Client::try_from(config.clone())?;
-        install(&client, definitions).await?;
+        install(&config, &client, definitions).await?;
         let workspace = Self {
             client,
             config,
@@ -328,10 +332,19 @@ pub fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
     status.get("conditions")?.as_array()?.iter().find(|condition| condition["type"] == type_)
 }
 
-async fn install(client: &Client, definitions: &[CustomResourceDefinition]) -> Result<()> {
+/// Installs the definitions that this process has not yet installed there: an API server takes as long to judge one that
+/// it has as a new one.
+async fn install(config: &Config, client: &Client, definitions: &[CustomResourceDefinition]) -> Result<()> {
+    static INSTALLED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+    let installed = || INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in definitions {
+        let key = (config.cluster_url.to_string(), serde_json::to_string(definition)?);
         let name = definition.name_any();
+        // Another API server may have got the same address meanwhile.
+        if installed().contains(&key) && api.get_metadata_opt(&name).await?.is_some() {
+            continue;
+        }
         api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(definition)).await?;
         let established = await_condition(api.clone(), &name, conditions::is_crd_established());
         tokio::time::timeout(PATIENCE, established)
@@ -340,6 +353,7 @@ async fn install(client: &Client, definitions: &[CustomResourceDefinition]) -> R
         tokio::time::timeout(PATIENCE, until_served(client, definition))
             .await
             .with_context(|| format!("the API server did not serve {name}"))?;
+        installed().insert(key);
     }
     Ok(())
 }
