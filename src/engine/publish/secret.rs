@@ -11,7 +11,7 @@ use crate::engine::{
 };
 use crate::{
     api::{DeletionPolicy, Reason, common::is_object_name},
-    error::StepError,
+    error::{Error, StepError},
     problem::Problem,
     sensitive::Sensitive,
     workloads::Owner,
@@ -201,6 +201,11 @@ pub async fn ensure<K: Kind>(
     if present == Some(&desired) {
         return Ok(SecretWrite::Unchanged);
     }
+    if becomes_owned(present, &desired) && !context.is_alive(object).await? {
+        // The garbage collector deletes what belongs to a resource that does not exist any more, also where it has
+        // just taken the owner away so that the Secret stays (`--cascade=orphan`).
+        return Err(Error::Gone.into());
+    }
     let api = api(&context.client, object);
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
     let written = match present {
@@ -224,6 +229,13 @@ pub async fn ensure<K: Kind>(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the Secret gets an owner that it does not have, or is new.
+fn becomes_owned(present: Option<&Secret>, desired: &Secret) -> bool {
+    present.is_none_or(|present| {
+        desired.owner_references().iter().any(|owner| !present.owner_references().contains(owner))
+    })
 }
 
 fn is_immutable(secret: Option<&Secret>) -> bool {

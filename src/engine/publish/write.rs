@@ -84,11 +84,6 @@ pub(in crate::engine) async fn publish<K: Kind>(
     let present = present.as_ref();
     let held = existing.values().cloned();
     let (wanted, publication) = decide(policy, existing, candidate, last_verified.as_ref());
-    if present.is_none() && matches!(wanted, SecretContent::Exactly(_)) && !context.is_alive(object).await? {
-        // The garbage collector would delete the Secret of a resource that does not exist any more, again and
-        // again.
-        return Err(Error::Gone);
-    }
     let write = match secret::ensure(context, object, present, &wanted).await {
         Ok(write) => {
             context.memory.written(object, write);

@@ -1,20 +1,24 @@
 //! What becomes of the Secret.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PropagationPolicy},
     core::DynamicObject,
     runtime::{conditions, wait::await_condition},
 };
 use serde_json::json;
-use test_support::{ControlPlane, Workspace, condition};
+use test_support::{ApiProxy, ControlPlane, Workspace, condition};
 
 use crate::world::{
-    Corp, PASSWORD, certificate, directory, eventually, ldap_config, oidc_provider, operator, provider,
-    put_references, workspace,
+    Corp, PASSWORD, certificate, directory, eventually, ldap_config, oidc_provider, operator, program,
+    provider, put_references, workspace,
 };
 
 /// Waits until the Secret satisfies the test.
@@ -216,6 +220,66 @@ async fn deleting_removes_or_retains_the_secret() -> Result<()> {
     tokio::time::timeout(Duration::from_secs(30), gone).await.context("the resource stayed")??;
     assert_eq!(workspace.secrets().get_opt("corp-ldap").await?, None);
     Ok(())
+}
+
+/// A run that began before the deletion must not give the Secret the owner back that the garbage collector has just
+/// taken away.
+#[tokio::test]
+async fn a_secret_that_is_to_outlive_its_resource_gets_no_owner_again() -> Result<()> {
+    let certificate = certificate()?;
+    let (directory, workspace) = (directory(&certificate)?, workspace().await?);
+    put_references(&workspace, &certificate).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let _operator =
+        workspace.start_operator_through(&proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 1h")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    // The garbage collector learns of new definitions only now and then.
+    ControlPlane::shared().await?.restart_controller_manager()?;
+
+    let gate = Arc::new(Gate::default());
+    let at_gate = Arc::clone(&gate);
+    proxy.fail(move |method, path| {
+        if method == "GET" && path.ends_with("/secrets/corp-ldap") {
+            at_gate.pass();
+        } else if path.ends_with("/ldapconfigs/corp") {
+            at_gate.looks.fetch_add(1, Ordering::SeqCst);
+        }
+        None
+    });
+    workspace.recheck("LdapConfig", "corp", "now").await?;
+    eventually("a run", || async { Ok((gate.waiting.load(Ordering::SeqCst) > 0).then_some(())) }).await?;
+    let orphaning =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    workspace.resources("LdapConfig")?.delete("corp", &orphaning).await?;
+    secret(&workspace, "corp-ldap", |secret| secret.metadata.owner_references.is_none()).await?;
+    let (looks, writes) = (gate.looks.load(Ordering::SeqCst), proxy.mutations().len());
+    gate.is_open.store(true, Ordering::SeqCst);
+    eventually("the run to go on", || async {
+        let went_on = gate.looks.load(Ordering::SeqCst) > looks || proxy.mutations().len() > writes;
+        Ok(went_on.then_some(()))
+    })
+    .await?;
+    let kept = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!((kept.metadata.owner_references, proxy.mutations().len()), (None, writes));
+    Ok(())
+}
+
+/// Where requests wait until it is open.
+#[derive(Default)]
+struct Gate {
+    waiting: AtomicUsize,
+    looks: AtomicUsize,
+    is_open: AtomicBool,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        while !self.is_open.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 #[tokio::test]
