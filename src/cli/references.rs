@@ -9,7 +9,7 @@ use super::{
     dyn_resource::{CheckObstacle, Examinable},
     manifests::Manifests,
 };
-use crate::api::{ConditionType, Reason};
+use crate::api::ConditionType;
 use crate::api_server::Cluster;
 use crate::engine::{Fetched, ObjectKey, Reference, fetch};
 
@@ -52,9 +52,8 @@ impl References {
         resource: &dyn Examinable,
         manifests: &Manifests,
     ) -> Option<String> {
-        let reason = obstacle.problem.reason;
-        let is_absent = obstacle.condition == ConditionType::ResolvedRefs
-            && (reason.is_absence() || reason == Reason::ResourceNotFound);
+        let is_absent =
+            obstacle.condition == ConditionType::ResolvedRefs && obstacle.problem.reason.is_absence();
         if self.cluster().is_some() || !is_absent {
             return None;
         }

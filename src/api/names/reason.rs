@@ -374,9 +374,17 @@ impl Reason {
         }
     }
 
-    /// Whether a referenced value is not there, rather than wrong.
+    /// Whether something that the spec names is not there, rather than wrong.
     pub fn is_absence(self) -> bool {
-        matches!(self, Self::SecretNotFound | Self::ConfigMapNotFound | Self::KeyNotFound | Self::EmptyValue)
+        matches!(
+            self,
+            Self::SecretNotFound
+                | Self::ConfigMapNotFound
+                | Self::ResourceNotFound
+                | Self::KeyNotFound
+                | Self::EmptyValue
+                | Self::TargetNotFound
+        )
     }
 
     /// Reasons of a resource that lost to another resource of the namespace.

@@ -1,11 +1,14 @@
 //! The conditions, each with what it says. The functions are pure.
 
+use jiff::Timestamp;
+
 use super::{
+    arrival::may_arrive_for,
     draft::{ConditionDraft, ConditionState},
     inputs::{Outcome, StatusInputs},
     warnings::{WORTH_A_LOOK, count_warnings},
 };
-use crate::api::{CheckResult, ConditionType, RECHECK_ANNOTATION, Reason, names::Resolution};
+use crate::api::{CheckResult, ConditionType, RECHECK_ANNOTATION, Reason, Status, names::Resolution};
 use crate::engine::{Finding, Findings, Publication, RunVerdict, delivery::Progress};
 
 pub(super) fn accepted(facts: &StatusInputs<'_>) -> ConditionDraft {
@@ -231,8 +234,14 @@ pub(super) fn shorten(drafts: &mut [ConditionDraft], outcome: &Outcome<'_>) {
     }
 }
 
-/// `Stalled` where a person must act, `Reconciling` where the operator keeps trying, nothing where all is well.
-pub(super) fn progress(drafts: &[ConditionDraft], outcome: &Outcome<'_>) -> Option<ConditionDraft> {
+/// `Stalled` where a person must act, `Reconciling` where the operator keeps trying or something may still arrive,
+/// nothing where all is well.
+pub(super) fn progress(
+    drafts: &[ConditionDraft],
+    outcome: &Outcome<'_>,
+    previous: Option<&Status>,
+    now: Timestamp,
+) -> Option<ConditionDraft> {
     if matches!(outcome, Outcome::Suspended) {
         return None;
     }
@@ -240,6 +249,7 @@ pub(super) fn progress(drafts: &[ConditionDraft], outcome: &Outcome<'_>) -> Opti
     let is_held = matches!(outcome, Outcome::Checked { verdict: RunVerdict::Held(_), .. });
     let remedy = match cause.type_ {
         ConditionType::Verified if is_held => Resolution::Person,
+        _ if may_arrive_for(cause, previous, now).is_some() => Resolution::Retry,
         _ => cause.reason.remedy(),
     };
     let (standing, reason) = (cause.standing(), cause.reason);

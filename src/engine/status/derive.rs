@@ -1,9 +1,10 @@
 //! Derives the status of a resource from the outcome of a run. The functions are pure.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
+    arrival::since,
     conditions::{accepted, progress, published, ready, resolved, rolled_out, shorten, verified},
     draft::{ConditionDraft, ConditionState},
     inputs::{Destination, Outcome, StatusInputs},
@@ -38,7 +39,7 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
     };
     let warnings = names_of_warnings(&checks);
     drafts.push(ready(&drafts, facts, &warnings));
-    drafts.extend(progress(&drafts, &facts.outcome));
+    drafts.extend(progress(&drafts, &facts.outcome, previous, now));
     shorten(&mut drafts, &facts.outcome);
     let kept = |draft: &ConditionDraft| {
         let stays = matches!(facts.outcome, Outcome::Suspended) && draft.type_ != ConditionType::Ready;
@@ -124,16 +125,10 @@ fn with_transition_time(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
-    let type_ = draft.type_.as_str();
-    let status = draft.state.as_str();
-    let since = previous
-        .into_iter()
-        .flat_map(|previous| &previous.conditions)
-        .find(|condition| condition.type_ == type_ && condition.status == status)
-        .map_or(Time(now), |condition| condition.last_transition_time.clone());
+    let since = since(&draft, previous, now);
     Condition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
+        type_: draft.type_.as_str().to_owned(),
+        status: draft.state.as_str().to_owned(),
         reason: draft.reason.to_string(),
         message: draft.message,
         last_transition_time: since,

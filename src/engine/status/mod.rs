@@ -4,6 +4,7 @@
 //! `own_writes` (telling our statuses from those of others), `events` (which changes become events), `run_events` (the
 //! events of one run), and `recorder` (writing events).
 
+mod arrival;
 mod conditions;
 pub(super) mod derive;
 mod draft;

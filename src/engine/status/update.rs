@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
+    arrival::look_after,
     derive::{derive, noted},
     inputs::{Destination, Outcome, StatusInputs},
     run_events::RunEvents,
@@ -84,7 +85,9 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     let previous = context.memory.previous_status(object);
     let before = context.memory.previous_details(object);
     let details = details.unwrap_or_else(|| before.clone());
-    let status = derive(previous.as_deref(), &facts, context.cluster.seconds());
+    let now = context.cluster.seconds();
+    let status = derive(previous.as_deref(), &facts, now);
+    let again = look_after(&status.conditions, now).map_or(again, |look| again.min(look));
     let status = if details == before { without_news_of_time(previous.as_deref(), status) } else { status };
     context.metrics.settled(object, &status, K::metric_timestamps(&details));
     if !context.memory.is_reported(object, &status, &details) {

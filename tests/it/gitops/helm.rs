@@ -3,6 +3,7 @@
 use std::{
     fs,
     process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,10 @@ use tempfile::TempDir;
 use test_support::{ChildProcess, Workspace, condition, free_port, tools};
 
 use super::kubeconfig;
-use crate::world::{certificate, directory, ldap_config, operator, put_references, workspace};
+use crate::world::{
+    PASSWORD, certificate, directory, eventually, ldap_config, operator, put_authority, put_references,
+    workspace,
+};
 
 /// Much longer than anything here takes, so that what ends sooner has not waited for it.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -47,6 +51,26 @@ async fn it_waits_for_what_is_right_and_fails_at_once_with_our_message_for_what_
         ensure!(output.contains(part), "{part}: {output}");
     }
     upgrade(&workspace, &right, TIMEOUT).await?.map_err(anyhow::Error::msg)
+}
+
+/// Helm creates what belongs together in an order of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_waits_for_what_arrives_a_moment_later() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = Arc::new(workspace().await?);
+    let _operator = operator(&workspace)?;
+    put_authority(&workspace, &certificate).await?;
+    let place = Arc::clone(&workspace);
+    let arrival = tokio::spawn(async move {
+        let resources = place.resources("LdapConfig")?;
+        eventually("the resource", || async { Ok(resources.get_opt("corp").await?) }).await?;
+        place.wait_for_reason("LdapConfig", "corp", "ResolvedRefs", "SecretNotFound").await?;
+        place.put_secret("ldap-bind", &[("password", PASSWORD)]).await
+    });
+    let installed = upgrade(&workspace, &ldap_config(&directory.ldaps_url()?, ""), TIMEOUT).await?;
+    arrival.await??;
+    installed.map_err(anyhow::Error::msg)
 }
 
 /// Installs or upgrades the release; what it says where it fails.

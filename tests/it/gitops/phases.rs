@@ -66,6 +66,8 @@ pub async fn of_ldap_config() -> Result<Vec<Phase>> {
 
     stage.workspace.secrets().delete("ldap-bind", &DeleteParams::default()).await?;
     stage.workspace.wait_for_reason(KIND, "corp", "Ready", "SecretNotFound").await?;
+    phases.push(now(&stage, "input-awaited").await?);
+    stage.workspace.wait_for_reason(KIND, "corp", "Stalled", "SecretNotFound").await?;
     phases.push(now(&stage, "input-missing").await?);
     stage.workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
 

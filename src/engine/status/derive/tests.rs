@@ -38,6 +38,14 @@ fn problem() -> Problem {
     Problem::new(Reason::SecretNotFound, "There is no Secret.")
 }
 
+fn theirs() -> Problem {
+    Problem::new(Reason::SecretNotOwned, "The Secret is not this resource's.")
+}
+
+fn contradiction() -> Problem {
+    Problem::new(Reason::InvalidSpec, "The spec contradicts itself.")
+}
+
 /// Every outcome with the publications that can go with it.
 fn situations() -> Vec<(&'static str, Outcome<'static>, Option<Publication>)> {
     fn checked(verdict: RunVerdict, result: CheckResult, reason: Reason) -> Outcome<'static> {
@@ -51,9 +59,9 @@ fn situations() -> Vec<(&'static str, Outcome<'static>, Option<Publication>)> {
     let unanswered = || finding(CheckResult::Failed, Reason::TimedOut);
     vec![
         ("suspended", Outcome::Suspended, None),
-        ("not accepted", Outcome::NotAccepted(problem()), Some(Publication::Nothing)),
-        ("not accepted, held", Outcome::NotAccepted(problem()), Some(Publication::Held)),
-        ("undecodable", Outcome::NotAccepted(problem()), None),
+        ("not accepted", Outcome::NotAccepted(contradiction()), Some(Publication::Nothing)),
+        ("not accepted, held", Outcome::NotAccepted(contradiction()), Some(Publication::Held)),
+        ("undecodable", Outcome::NotAccepted(contradiction()), None),
         ("unresolved", Outcome::Unresolved(problem()), Some(Publication::Nothing)),
         ("ready", passed(), Some(Publication::Current)),
         (
@@ -87,7 +95,7 @@ fn situations() -> Vec<(&'static str, Outcome<'static>, Option<Publication>)> {
             checked(RunVerdict::Held(unanswered()), CheckResult::Failed, Reason::TimedOut),
             Some(Publication::Withheld),
         ),
-        ("somebody else's Secret", passed(), Some(Publication::Refused(problem()))),
+        ("somebody else's Secret", passed(), Some(Publication::Refused(theirs()))),
     ]
 }
 
@@ -184,6 +192,20 @@ fn names_a_few_warnings_and_counts_the_rest() {
         let names: Vec<_> = ["0", "1", "2", "3", "4", "5", "6"].into_iter().take(count).collect();
         assert_eq!(count_warnings(&names), expected);
     }
+}
+
+#[test]
+fn a_reference_that_stays_missing_becomes_a_matter_for_a_person() {
+    let missing = || facts(Outcome::Unresolved(problem()), Some(Publication::Nothing));
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let first = derive(None, &missing(), at(100));
+    assert!(
+        is(&first, ConditionType::ResolvedRefs, "False") && is(&first, ConditionType::Reconciling, "True")
+    );
+    let soon = derive(Some(&first), &missing(), at(114));
+    assert!(is(&soon, ConditionType::Reconciling, "True") && !is(&soon, ConditionType::Stalled, "True"));
+    let late = derive(Some(&soon), &missing(), at(115));
+    assert!(is(&late, ConditionType::Stalled, "True") && !is(&late, ConditionType::Reconciling, "True"));
 }
 
 #[test]
