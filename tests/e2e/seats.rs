@@ -4,7 +4,10 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use test_support::{
-    node::services::{self, WANDB_PORT, wandb},
+    node::{
+        SANDBOX_IMAGE,
+        services::{self, WANDB_PORT, wandb},
+    },
     wait_until,
 };
 
@@ -17,6 +20,8 @@ const RESOURCE: &str = "ldap/seen";
 /// The pod that makes its checks.
 const CHECK: &str = "seen-ldap-check";
 const NAMESPACE: &str = "--namespace=wandb";
+/// The proxies of a mesh, of which the first is a native side car.
+const SIDE_CARS: [&str; 2] = ["mesh-proxy", "old-mesh-proxy"];
 
 /// Who may send anything to the directory's pod, by the node's own firewall: what a network policy comes to.
 struct Policy<'a> {
@@ -119,8 +124,13 @@ pub fn the_servers_pods_decide(cluster: &Cluster) -> Result<()> {
     let found = wait_for_failure(cluster)?;
     ensure!(found["from"].is_null(), "it was not found by the operator: {found}");
     ensure!(!is_published(cluster)?, "what the operator cannot reach is published");
+    let mesh = mesh(cluster)?.to_string();
+    start_mesh(cluster, &mesh)?;
     apply(cluster, "ServerPod")?;
+    the_check_has_side_cars(cluster)?;
+    // The side cars go on, and the check ends all the same.
     cluster.node.wait_for(&[RESOURCE, NAMESPACE], "Ready")?;
+    cluster.node.kubectl(&["delete", "-f", "-"], &mesh)?;
     policy.lift()?;
     remove_resource(cluster)?;
     let all = [format!("deployment/{SERVER}"), format!("service/{SERVER}")];
@@ -146,6 +156,73 @@ fn the_check_gets_no_traffic(cluster: &Cluster) -> Result<()> {
     };
     ensure!(!seen.iter().any(is_served), "the Service sends it traffic: {seen:?}");
     Ok(())
+}
+
+/// What puts the proxies of a service mesh into the pod: one that is started before everything else, and one beside it,
+/// as older meshes have it. Neither ever ends by itself.
+fn mesh(cluster: &Cluster) -> Result<Value> {
+    const NAME: &str = "mesh.example.com";
+    let served = cluster.list(&["mutatingadmissionpolicies"])?;
+    let version =
+        &served.first().context("the chart has no such policy, whose version would be known")?["apiVersion"];
+    let proxy = |kind: &str, name: &str, more: &str| {
+        format!(
+            r#"Object.spec.{kind}{{name: "{name}", image: "{SANDBOX_IMAGE}", imagePullPolicy: "IfNotPresent", securityContext: Object.spec.{kind}.securityContext{{runAsUser: 65532}}{more}}}"#
+        )
+    };
+    let expression = format!(
+        r#"[JSONPatch{{op: "add", path: "/spec/initContainers", value: [{}]}}, JSONPatch{{op: "add", path: "/spec/containers/-", value: {}}}]"#,
+        proxy("initContainers", SIDE_CARS[0], r#", restartPolicy: "Always""#),
+        proxy("containers", SIDE_CARS[1], ""),
+    );
+    let policy = json!({
+        "apiVersion": version, "kind": "MutatingAdmissionPolicy", "metadata": {"name": NAME},
+        "spec": {
+            "failurePolicy": "Fail", "reinvocationPolicy": "Never",
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]},
+            ]},
+            "matchConditions": [{"name": "check", "expression": format!("object.metadata.?name.orValue('') == '{CHECK}'")}],
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": version, "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": NAME},
+        "spec": {"policyName": NAME},
+    });
+    Ok(json!({"apiVersion": "v1", "kind": "List", "items": [policy, binding]}))
+}
+
+/// Waits until the API server goes by the policy, which it reads some time after it was made.
+fn start_mesh(cluster: &Cluster, mesh: &str) -> Result<()> {
+    cluster.apply(mesh)?;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": CHECK, "namespace": WANDB},
+        "spec": {"containers": [{"name": "check", "image": SANDBOX_IMAGE}]},
+    });
+    let tried = ["create", "--dry-run=server", "--output=json", "-f", "-"];
+    wait_until(PATIENCE, "effect of the policy", || {
+        let pod: Value = serde_json::from_str(&cluster.node.kubectl(&tried, &pod.to_string())?)?;
+        Ok(pod["spec"]["initContainers"].is_array())
+    })
+}
+
+/// The pod runs beside the proxies.
+fn the_check_has_side_cars(cluster: &Cluster) -> Result<()> {
+    wait_until(PATIENCE, "the check beside its side cars", || {
+        let pods = cluster.list(&["pods", NAMESPACE])?;
+        let check = pods.iter().find(|pod| pod["metadata"]["name"] == CHECK);
+        let running = |statuses: &Value| {
+            let statuses = statuses.as_array().into_iter().flatten();
+            let running = statuses.filter(|status| status["state"]["running"].is_object());
+            running.filter(|status| SIDE_CARS.iter().any(|name| status["name"] == *name)).count()
+        };
+        Ok(check.is_some_and(|pod| {
+            let status = &pod["status"];
+            running(&status["initContainerStatuses"]) + running(&status["containerStatuses"])
+                == SIDE_CARS.len()
+        }))
+    })
 }
 
 /// The check that says that the directory cannot be reached.

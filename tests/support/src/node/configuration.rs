@@ -18,7 +18,8 @@ pub(super) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 const POD_NETWORK: &str = "10.244.0.0/24";
 /// Within the range that the control plane gives to Services.
 pub(super) const NAME_SERVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
-pub(super) const SANDBOX_IMAGE: &str = "wandb-auth-test/sandbox:1";
+/// The image of every sandbox, whose program sleeps for ever.
+pub const SANDBOX_IMAGE: &str = "wandb-auth-test/sandbox:1";
 
 /// What a node keeps where the system has it otherwise.
 const STATE: [&str; 3] = ["/var/log", "/var/lib/kubelet", "/var/lib/cni"];

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub use self::configuration::SANDBOX_IMAGE;
 use self::configuration::{NODE_ADDRESS, NODE_NAME, NodeDirectory};
 use crate::process::{ChildProcess, run_to_completion};
 use crate::tools::{self, NodeBinaries};
