@@ -31,7 +31,8 @@ static REQUESTS: LazyLock<Sender<Request>> = LazyLock::new(|| {
 /// Starts the command with its output going to the log, to be killed when this process ends.
 pub(super) fn spawn(command: &Command, log: &LogCapture) -> io::Result<Child> {
     let mut tied = Command::new("setpriv");
-    tied.args(["--pdeathsig", "KILL", "--"])
+    // What a shell starts in its background ignores interrupts, and so would all that it starts.
+    tied.args(["--pdeathsig", "KILL", "--", "env", "--default-signal=INT"])
         .arg(command.get_program())
         .args(command.get_args())
         .stdin(Stdio::null())
