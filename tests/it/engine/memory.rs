@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON value makes the field that is not there")]
 
 use anyhow::{Result, ensure};
+use kube::{api::ListParams, core::DynamicObject};
 use serde_json::{Value, json};
 use test_support::hostile::{HttpServer, Response, TcpServer};
 
@@ -116,12 +117,16 @@ async fn fifty_servers_that_answer_as_much_as_is_allowed_do_not_end_the_process(
     // All of them were heard, and each of those who waited for memory in vain says so.
     ensure!(directories.iter().all(|server| server.connections() > 0));
     ensure!(issuers.iter().all(|server| server.connections() > 0));
-    let mut waited = 0;
-    for number in 0..OF_EACH_KIND {
-        let status = workspace.status("LdapConfig", &format!("greedy-{number}")).await?;
-        waited += usize::from(status["checks"].to_string().contains("no memory to read it"));
-    }
-    ensure!(waited > 0, "nobody waited, so that they were not together more than is allowed");
+    // On a busy machine they may come one after another at first.
+    let configs = workspace.resources("LdapConfig")?;
+    eventually("one that got no memory, as together they are more than is allowed", || async {
+        let found = configs.list(&ListParams::default()).await?;
+        let waited = |config: &DynamicObject| {
+            config.data["status"]["checks"].to_string().contains("no memory to read it")
+        };
+        Ok(found.iter().any(waited).then_some(()))
+    })
+    .await?;
 
     // Whoever answers as servers do that are well is heard meanwhile.
     workspace.apply(&ldap_config(&healthy.ldaps_url()?, "")).await?;
