@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use test_support::{OpenIdProvider, Slapd, Workspace, condition};
 
@@ -50,10 +52,15 @@ pub async fn outlive(stage: &Stage, kind: &str, name: &str) -> Result<()> {
 /// Waits until the resource is gone.
 pub async fn is_gone(workspace: &Workspace, kind: &str, name: &str) -> Result<()> {
     let resources = workspace.resources(kind)?;
-    eventually("the end of the resource", || async {
+    let ended = eventually("the end of the resource", || async {
         Ok(resources.get_opt(name).await?.is_none().then_some(()))
     })
-    .await
+    .await;
+    let Err(error) = ended else { return Ok(()) };
+    let pods: Api<Pod> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    let pods = pods.list(&ListParams::default()).await?.items;
+    let (object, events) = (resources.get_opt(name).await?, workspace.events().await?);
+    Err(error.context(format!("{object:#?}\n{pods:#?}\n{events}")))
 }
 
 /// The message of a condition.
