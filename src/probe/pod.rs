@@ -7,7 +7,10 @@
 
 mod place;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::core::v1::{
@@ -22,7 +25,7 @@ use k8s_openapi::{
 };
 
 use self::place::ServerPlace;
-use crate::api::GROUP;
+use crate::{api::GROUP, references::Requirement};
 
 /// The container that checks.
 pub const PROBE_CONTAINER: &str = "check";
@@ -57,6 +60,8 @@ pub struct ProbePod<'a> {
     pub template: &'a PodTemplateSpec,
     /// The container of the server in it; `None` means its only one.
     pub container: Option<&'a str>,
+    /// The keys of the Secrets that the server has as a whole, by their names.
+    pub secret_keys: &'a BTreeMap<String, BTreeSet<String>>,
     /// The operator's own image.
     pub image: &'a str,
     /// The Secrets with which the image can be pulled, in that namespace.
@@ -77,7 +82,7 @@ impl ProbePod<'_> {
     /// The pod. It runs in the place of the server, apart from what `restricted` forbids (such as the node's own
     /// network), and apart from wishes of the server to be away from other pods, which could keep it from any node.
     pub fn build(&self) -> Pod {
-        let place = ServerPlace::of(self.template, self.container);
+        let place = ServerPlace::of(self.template, self.container, self.secret_keys);
         let ServerPlace { labels, mut annotations, spec, variables, sources, mut volumes, mut mounts } =
             place;
         annotations.extend(self.annotations.clone());
@@ -148,23 +153,28 @@ impl ProbePod<'_> {
     /// The candidate values. They come before those of the server, which may refer to them, and count more than sources.
     /// Each is named, since a file among the values may be longer than a variable can be.
     fn own_variables(&self) -> impl Iterator<Item = EnvVar> {
-        self.variables.iter().map(|name| EnvVar {
-            name: (*name).to_owned(),
-            value: None,
-            value_from: Some(EnvVarSource {
-                secret_key_ref: Some(SecretKeySelector {
-                    name: self.values.to_owned(),
-                    key: (*name).to_owned(),
-                    optional: Some(false),
-                }),
-                ..EnvVarSource::default()
-            }),
-        })
+        self.variables.iter().map(|name| key_of_secret(name, self.values, name, Requirement::Required))
     }
 
     fn arguments(&self) -> Vec<String> {
         let fixed = ["check", "--from-environment", "--termination-message", TERMINATION_MESSAGE];
         fixed.into_iter().map(str::to_owned).chain(self.arguments.iter().cloned()).collect()
+    }
+}
+
+/// A variable that has its value from a key of a Secret.
+fn key_of_secret(variable: &str, secret: &str, key: &str, need: Requirement) -> EnvVar {
+    EnvVar {
+        name: variable.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: Some(need == Requirement::Optional),
+            }),
+            ..EnvVarSource::default()
+        }),
     }
 }
 

@@ -120,6 +120,7 @@ impl<'a, K: Kind> PodCheck<'a, K> {
             annotations: &self.annotations(revision),
             template: &server.template,
             container: server.container.as_deref(),
+            secret_keys: &server.secret_keys,
             image: &pods.image,
             pull_secrets: &pods.pull_secrets,
             values: &self.name,

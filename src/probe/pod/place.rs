@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::Value;
 
+use super::key_of_secret;
 use crate::{
+    references::Requirement,
     values::{CA_FILE, HOST},
     workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES},
 };
@@ -78,7 +80,11 @@ const OF_CONNECTIONS: [&str; 7] =
     ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG"];
 
 impl ServerPlace {
-    pub(super) fn of(template: &PodTemplateSpec, container: Option<&str>) -> Self {
+    pub(super) fn of(
+        template: &PodTemplateSpec,
+        container: Option<&str>,
+        secret_keys: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Self {
         let metadata = template.metadata.clone().unwrap_or_default();
         let mut labels = metadata.labels.unwrap_or_default();
         labels.retain(|name, _| !OF_ONE_POD.contains(&name.as_str()));
@@ -99,12 +105,12 @@ impl ServerPlace {
         let mounts = trusted_mounts(&server, pod.volumes.as_deref().unwrap_or_default());
         let is_used = |volume: &&Volume| mounts.iter().any(|mount| mount.name == volume.name);
         let volumes = pod.volumes.iter().flatten().filter(is_used).cloned().collect();
-        // A ConfigMap may have the proxies. Secrets of the server are no business of the check.
+        // A ConfigMap may have the proxies. Of a Secret the check gets what is of connections alone.
         let sources = server.env_from.iter().flatten().filter(|source| source.config_map_ref.is_some());
         Self {
             labels,
             annotations,
-            variables: connection_variables(server.env.as_deref().unwrap_or_default()),
+            variables: connection_variables(&server, secret_keys),
             sources: sources.cloned().collect(),
             volumes,
             mounts,
@@ -158,8 +164,9 @@ fn is_of_connections(variable: &str) -> bool {
 }
 
 /// The variables of the server that change how a program connects, and those before them of which they are made, in the
-/// order of the server.
-fn connection_variables(all: &[EnvVar]) -> Vec<EnvVar> {
+/// order of the server: those of whole Secrets come before its own.
+fn connection_variables(server: &Container, keys: &BTreeMap<String, BTreeSet<String>>) -> Vec<EnvVar> {
+    let all = server.env.as_deref().unwrap_or_default();
     let mut chosen = Vec::new();
     let mut named = BTreeSet::new();
     // A value can refer only to variables before it.
@@ -167,6 +174,17 @@ fn connection_variables(all: &[EnvVar]) -> Vec<EnvVar> {
         if is_of_connections(&variable.name) || named.contains(variable.name.as_str()) {
             named.extend(references(variable.value.as_deref().unwrap_or_default()));
             chosen.push(variable.clone());
+        }
+    }
+    // Of several Secrets with a key, the last one counts, and none where the container has the variable itself.
+    let mut taken: BTreeSet<_> = all.iter().map(|variable| variable.name.clone()).collect();
+    for source in server.env_from.iter().flatten().rev() {
+        let Some(secret) = &source.secret_ref else { continue };
+        for key in keys.get(&secret.name).into_iter().flatten() {
+            let name = format!("{}{key}", source.prefix.as_deref().unwrap_or_default());
+            if (is_of_connections(&name) || named.contains(name.as_str())) && taken.insert(name.clone()) {
+                chosen.push(key_of_secret(&name, &secret.name, key, Requirement::Optional));
+            }
         }
     }
     chosen.reverse();

@@ -82,6 +82,10 @@ fn build(template: &str, container: Option<&str>, authorities: Option<&str>) -> 
         annotations: &BTreeMap::from([("auth.wandb.com/checked-inputs".to_owned(), "1".to_owned())]),
         template: &template,
         container,
+        secret_keys: &BTreeMap::from([
+            ("egress".to_owned(), ["https_proxy", "USER", "database"].map(str::to_owned).into()),
+            ("later".to_owned(), ["PROXY", "no_proxy"].map(str::to_owned).into()),
+        ]),
         image: "registry.example.com/wandb-auth-operator:1",
         pull_secrets: &["pull".to_owned()],
         values: "corp-ldap-candidate",
@@ -167,6 +171,32 @@ fn variables_come_with_those_that_they_refer_to() {
     let entries = build(template, None, None).spec.unwrap().containers.remove(0).env.unwrap();
     let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).skip(3).collect();
     assert_eq!(names, ["ZONE", "PROXY_HOST", "HTTPS_PROXY"]);
+}
+
+#[test]
+fn of_whole_secrets_the_check_gets_what_is_of_connections_alone() {
+    let template = "spec: {containers: [{name: wandb,
+        envFrom: [{secretRef: {name: egress}}, {secretRef: {name: later}, prefix: HTTPS_}, {secretRef: {name: gone}}],
+        env: [{name: no_proxy, value: .svc}, {name: HTTP_PROXY, value: 'http://$(USER)@proxy'}]}]}";
+    let container = build(template, None, None).spec.unwrap().containers.remove(0);
+    let entries = container.env.unwrap();
+    let source = |entry: &EnvVar| {
+        let reference = entry.value_from.as_ref().and_then(|from| from.secret_key_ref.clone());
+        let reference = reference.map(|reference| format!("{}.{}", reference.name, reference.key));
+        format!("{} {}", entry.name, reference.unwrap_or_else(|| entry.value.clone().unwrap()))
+    };
+    let entries: Vec<_> = entries.iter().skip(3).map(source).collect();
+    assert_eq!(
+        entries,
+        [
+            "https_proxy egress.https_proxy",
+            "USER egress.USER",
+            "HTTPS_PROXY later.PROXY",
+            "no_proxy .svc",
+            "HTTP_PROXY http://$(USER)@proxy",
+        ]
+    );
+    assert!(container.env_from.is_none());
 }
 
 #[test]
