@@ -1,6 +1,6 @@
 //! Reads, creates and deletes the pod of a resource and the Secret with its values.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, ResourceExt,
@@ -81,6 +81,13 @@ pub(super) async fn create_secret<K: Kind>(
         Belonging::Own if is_as_made(&present, secret) && check.is_of_inputs(&present.metadata) => {
             Ok(Creation::Created)
         }
+        Belonging::Own | Belonging::Former if is_kept(&present.metadata, context.cluster.seconds()) => {
+            Ok(Creation::Refused(format!(
+                "the Secret \"{}\" of an earlier check is still being deleted, since a finalizer keeps it: {}",
+                check.name,
+                present.finalizers().join(", ")
+            )))
+        }
         Belonging::Own | Belonging::Former => {
             delete(&secrets, &check.name, &present.metadata).await?;
             Ok(Creation::Exists)
@@ -90,6 +97,13 @@ pub(super) async fn create_secret<K: Kind>(
             check.name
         ))),
     }
+}
+
+/// Whether a Secret has not gone for so long that it will not by itself.
+fn is_kept(present: &ObjectMeta, now: Timestamp) -> bool {
+    const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+    let deleted = present.deletion_timestamp.as_ref();
+    deleted.is_some_and(|deleted| now.duration_since(deleted.0) > PATIENCE)
 }
 
 /// Whether a Secret has exactly the values that it would get.

@@ -74,6 +74,28 @@ async fn a_pod_that_does_not_go_when_it_is_deleted_is_not_awaited_for_ever() -> 
 }
 
 #[tokio::test]
+async fn a_secret_that_does_not_go_is_named() -> Result<()> {
+    let stage = super::open(&[]).await?;
+    stage.player.change_script(|pod| {
+        if is_check(pod) { Life::ImagePullBackOff("not found".to_owned()) } else { Life::Ready }
+    });
+    stage.apply(&from_pods("")).await?;
+    eventually("the pod", || async { Ok(stage.api::<Pod>().get_opt(NAME).await?) }).await?;
+    let finalizers = |list: serde_json::Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+    let secrets = stage.workspace.secrets();
+    secrets.patch(NAME, &PatchParams::default(), &finalizers(json!(["example.com/keeps"]))).await?;
+    // Other values need another pod.
+    stage.apply(&from_pods("attributes: {email: mail, group: gidNumber, name: cn}")).await?;
+    let status =
+        stage.workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ServerPodNotStarted").await?;
+    ensure!(message_of(&status, "Ready").contains("example.com/keeps"), "{status:#}");
+    secrets.patch(NAME, &PatchParams::default(), &finalizers(json!(null))).await?;
+    super::act(&stage, &[]);
+    stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    nothing_is_left(&stage).await
+}
+
+#[tokio::test]
 async fn a_quota_an_admission_policy_and_a_foreign_pod_are_named() -> Result<()> {
     let stage = super::open(&[]).await?;
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},
