@@ -8,6 +8,6 @@ mod pod;
 mod progress;
 mod verdict;
 
-pub use pod::{PROBE_CONTAINER, ProbePod, RESOURCE_VARIABLE};
+pub use pod::{CandidateAuthorities, PROBE_CONTAINER, ProbePod, RESOURCE_VARIABLE};
 pub use progress::ProbeProgress;
 pub use verdict::{KindVerdict, MESSAGE_LIMIT, ProbeVerdict, UnreadableVerdict};

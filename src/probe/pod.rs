@@ -7,10 +7,7 @@
 
 mod place;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{
@@ -25,7 +22,11 @@ use k8s_openapi::{
 };
 
 use self::place::ServerPlace;
-use crate::{api::GROUP, references::Requirement};
+use crate::{
+    api::GROUP,
+    references::Requirement,
+    workloads::{Owner, VariableSource},
+};
 
 /// The container that checks.
 pub const PROBE_CONTAINER: &str = "check";
@@ -45,6 +46,15 @@ const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 const REQUESTS: [(&str, &str); 2] = [("cpu", "10m"), ("memory", "32Mi")];
 const LIMITS: [(&str, &str); 1] = [("memory", "128Mi")];
 
+/// Whether the candidate values bring authorities of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CandidateAuthorities {
+    /// They do.
+    Some,
+    /// They do not.
+    None,
+}
+
 /// A pod that is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbePod<'a> {
@@ -60,8 +70,10 @@ pub struct ProbePod<'a> {
     pub template: &'a PodTemplateSpec,
     /// The container of the server in it; `None` means its only one.
     pub container: Option<&'a str>,
-    /// The keys of the Secrets that the server has as a whole, by their names.
-    pub secret_keys: &'a BTreeMap<String, BTreeSet<String>>,
+    /// What each source of the server's `envFrom` has, in that order.
+    pub sources: &'a [VariableSource],
+    /// How the resource appears in the template: what it has put there is not what the candidate would.
+    pub resource: &'a Owner,
     /// The operator's own image.
     pub image: &'a str,
     /// The Secrets with which the image can be pulled, in that namespace.
@@ -70,8 +82,8 @@ pub struct ProbePod<'a> {
     pub values: &'a str,
     /// The keys of that Secret which become variables.
     pub variables: &'a [&'a str],
-    /// Where the authorities among the candidate values are mounted, if there are some.
-    pub authorities: Option<&'a str>,
+    /// Whether there are authorities among the candidate values.
+    pub authorities: CandidateAuthorities,
     /// Further arguments of the check, such as the egress policy.
     pub arguments: &'a [String],
     /// How long the pod may take, from its start on a node to its end.
@@ -82,14 +94,12 @@ impl ProbePod<'_> {
     /// The pod. It runs in the place of the server, apart from what `restricted` forbids (such as the node's own
     /// network), and apart from wishes of the server to be away from other pods, which could keep it from any node.
     pub fn build(&self) -> Pod {
-        let place = ServerPlace::of(self.template, self.container, self.secret_keys);
+        let place = ServerPlace::of(self.template, self.container, self.sources, self.resource);
         let ServerPlace { labels, mut annotations, spec, variables, sources, mut volumes, mut mounts } =
             place;
         annotations.extend(self.annotations.clone());
-        if let Some(path) = self.authorities {
-            let (volume, mount) = place::authorities(self.values, path);
-            mounts.retain(|other| other.mount_path != mount.mount_path);
-            volumes.retain(|volume| mounts.iter().any(|mount| mount.name == volume.name));
+        if self.authorities == CandidateAuthorities::Some {
+            let (volume, mount) = place::authorities(self.values);
             volumes.push(volume);
             mounts.push(mount);
         }
@@ -157,8 +167,12 @@ impl ProbePod<'_> {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let fixed = ["check", "--from-environment", "--termination-message", TERMINATION_MESSAGE];
-        fixed.into_iter().map(str::to_owned).chain(self.arguments.iter().cloned()).collect()
+        let mut arguments = vec!["check", "--from-environment", "--termination-message", TERMINATION_MESSAGE];
+        let authorities = place::authorities_file();
+        if self.authorities == CandidateAuthorities::Some {
+            arguments.extend(["--authorities", &authorities]);
+        }
+        arguments.into_iter().map(str::to_owned).chain(self.arguments.iter().cloned()).collect()
     }
 }
 

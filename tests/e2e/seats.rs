@@ -127,9 +127,9 @@ pub fn the_servers_pods_decide(cluster: &Cluster) -> Result<()> {
     let mesh = mesh(cluster)?.to_string();
     start_mesh(cluster, &mesh)?;
     apply(cluster, "ServerPod")?;
-    the_check_has_side_cars(cluster)?;
     // The side cars go on, and the check ends all the same.
     cluster.node.wait_for(&[RESOURCE, NAMESPACE], "Ready")?;
+    the_check_had_side_cars(cluster)?;
     cluster.node.kubectl(&["delete", "-f", "-"], &mesh)?;
     policy.lift()?;
     remove_resource(cluster)?;
@@ -171,7 +171,7 @@ fn mesh(cluster: &Cluster) -> Result<Value> {
         )
     };
     let expression = format!(
-        r#"[JSONPatch{{op: "add", path: "/spec/initContainers", value: [{}]}}, JSONPatch{{op: "add", path: "/spec/containers/-", value: {}}}]"#,
+        r#"[JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{NAME}/seen"]}}, JSONPatch{{op: "add", path: "/spec/initContainers", value: [{}]}}, JSONPatch{{op: "add", path: "/spec/containers/-", value: {}}}]"#,
         proxy("initContainers", SIDE_CARS[0], r#", restartPolicy: "Always""#),
         proxy("containers", SIDE_CARS[1], ""),
     );
@@ -207,22 +207,19 @@ fn start_mesh(cluster: &Cluster, mesh: &str) -> Result<()> {
     })
 }
 
-/// The pod runs beside the proxies.
-fn the_check_has_side_cars(cluster: &Cluster) -> Result<()> {
-    wait_until(PATIENCE, "the check beside its side cars", || {
-        let pods = cluster.list(&["pods", NAMESPACE])?;
-        let check = pods.iter().find(|pod| pod["metadata"]["name"] == CHECK);
-        let running = |statuses: &Value| {
-            let statuses = statuses.as_array().into_iter().flatten();
-            let running = statuses.filter(|status| status["state"]["running"].is_object());
-            running.filter(|status| SIDE_CARS.iter().any(|name| status["name"] == *name)).count()
-        };
-        Ok(check.is_some_and(|pod| {
-            let status = &pod["status"];
-            running(&status["initContainerStatuses"]) + running(&status["containerStatuses"])
-                == SIDE_CARS.len()
-        }))
-    })
+/// The pod ran beside the proxies, and is kept until that was seen.
+fn the_check_had_side_cars(cluster: &Cluster) -> Result<()> {
+    let pod = cluster.get(&["pod", CHECK, NAMESPACE])?;
+    let has_run = |status: &&Value| {
+        let state = &status["state"];
+        state["running"].is_object() || state["terminated"]["startedAt"].is_string()
+    };
+    let lists = ["initContainerStatuses", "containerStatuses"].map(|list| pod["status"][list].as_array());
+    let statuses = lists.into_iter().flatten().flatten();
+    let names: Vec<_> = statuses.filter(has_run).filter_map(|status| status["name"].as_str()).collect();
+    ensure!(SIDE_CARS.iter().all(|name| names.contains(name)), "{:#}", pod["status"]);
+    let patch = r#"{"metadata": {"finalizers": null}}"#;
+    cluster.node.kubectl(&["patch", "pod", CHECK, NAMESPACE, "--type=merge", "--patch", patch], "").map(drop)
 }
 
 /// The check that says that the directory cannot be reached.

@@ -1,6 +1,8 @@
 //! The certificate authorities that a server trusts, read from its file system.
 
-use std::fs;
+use std::{fs, path::Path};
+
+use anyhow::Context;
 
 use crate::{
     api::{CheckName, Reason},
@@ -27,8 +29,8 @@ pub(super) struct ServerAuthorities {
 }
 
 impl ServerAuthorities {
-    /// Reads the files.
-    pub(super) fn read(settings: &RootSettings) -> Self {
+    /// Reads the files. `further` is one with authorities that the server is to get.
+    pub(super) fn read(settings: &RootSettings, further: Option<&Path>) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
         let reading = settings.read();
         notes.extend(
@@ -54,6 +56,10 @@ impl ServerAuthorities {
                 None => notes.push(format!("{file} cannot be read by this process.")),
             }
         }
+        if let Some(file) = further {
+            let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            added.push_str(&only_certificates(&String::from_utf8_lossy(&text)));
+        }
         if !added.is_empty() && !settings.reads_added() {
             notes.push(format!(
                 "SSL_CERT_FILE and SSL_CERT_DIR lead elsewhere, so W&B Server does not trust the authorities in {AUTHORITIES}. Remove one of the two variables."
@@ -66,7 +72,8 @@ impl ServerAuthorities {
             .collect();
         let for_directory = [added.as_str(), &own].concat();
         let some = |text: String| (!text.is_empty()).then_some(text);
-        Self { system: reading.trust, added: some(added), for_directory: some(for_directory), notes }
+        let (added, for_directory) = (some(added), some(for_directory));
+        Ok(Self { system: reading.trust, added, for_directory, notes })
     }
 
     /// What was found.
@@ -147,11 +154,21 @@ mod tests {
     }
 
     fn read(root: &tempfile::TempDir, file: &str, directories: &str) -> ServerAuthorities {
-        ServerAuthorities::read(&RootSettings {
-            file: file.to_owned(),
-            directories: directories.to_owned(),
-            root: root.path().to_owned(),
-        })
+        let (file, directories) = (file.to_owned(), directories.to_owned());
+        let settings = RootSettings { file, directories, root: root.path().to_owned() };
+        ServerAuthorities::read(&settings, None).unwrap()
+    }
+
+    #[test]
+    fn what_the_server_is_to_get_counts_as_what_it_has() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("new.pem");
+        fs::write(&file, pem("new")).unwrap();
+        let settings =
+            RootSettings { file: String::new(), directories: String::new(), root: root.path().to_owned() };
+        let found = ServerAuthorities::read(&settings, Some(&file)).unwrap();
+        assert!(found.added.is_some() && found.added == found.for_directory);
+        assert!(ServerAuthorities::read(&settings, Some(Path::new("/nowhere"))).is_err());
     }
 
     #[test]

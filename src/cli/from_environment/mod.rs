@@ -43,6 +43,10 @@ pub struct EnvironmentArgs {
     #[arg(long, value_name = "DIR", requires = "from_environment", conflicts_with = "files")]
     root: Option<PathBuf>,
 
+    /// With --from-environment: file with further certificate authorities in PEM, which the server is to get beside those that it has.
+    #[arg(long, value_name = "FILE", requires = "from_environment", conflicts_with = "files")]
+    authorities: Option<PathBuf>,
+
     /// With --from-environment: the URL at which people open W&B, where the variables do not have it.
     #[arg(long, value_name = "URL", requires = "from_environment", conflicts_with = "files")]
     host: Option<String>,
@@ -85,7 +89,7 @@ impl EnvironmentArgs {
         fs::read_dir(&root)
             .with_context(|| format!("cannot read the directory {} (--root)", root.display()))?;
         let settings = RootSettings { file: text("SSL_CERT_FILE"), directories: text("SSL_CERT_DIR"), root };
-        let authorities = ServerAuthorities::read(&settings);
+        let authorities = ServerAuthorities::read(&settings, self.authorities.as_deref())?;
         let texts = variables.iter().filter_map(|(name, variable)| {
             Some((name.clone(), variable.value.as_ref()?.expose().to_owned()))
         });

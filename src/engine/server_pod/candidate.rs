@@ -20,8 +20,8 @@ use crate::{
         inputs::fingerprint::hexadecimal,
         publish::secret::{SECRET_TYPE, encoded, owner_in_targets, secret_name},
     },
-    probe::{PROBE_CONTAINER, ProbePod, RESOURCE_VARIABLE},
-    workloads::{AUTHORITIES, ServerTemplate},
+    probe::{CandidateAuthorities, PROBE_CONTAINER, ProbePod, RESOURCE_VARIABLE},
+    workloads::ServerTemplate,
 };
 
 /// The annotation with the inputs that a pod checks.
@@ -110,9 +110,10 @@ impl<'a, K: Kind> PodCheck<'a, K> {
         // The authorities are a file, and may be longer than a variable can be.
         let names = self.values.iter().map(|(name, _)| name).filter(|name| *name != CA_FILE);
         let variables: Vec<_> = names.chain([RESOURCE_VARIABLE]).collect();
-        let authorities = self.values.get(CA_FILE);
-        let authorities =
-            authorities.map(|_| format!("{AUTHORITIES}/{}.crt", owner_in_targets(self.object).volume));
+        let authorities = match self.values.get(CA_FILE) {
+            Some(_) => CandidateAuthorities::Some,
+            None => CandidateAuthorities::None,
+        };
         ProbePod {
             name: &self.name,
             namespace: &self.object.namespace().unwrap_or_default(),
@@ -120,12 +121,13 @@ impl<'a, K: Kind> PodCheck<'a, K> {
             annotations: &self.annotations(revision),
             template: &server.template,
             container: server.container.as_deref(),
-            secret_keys: &server.secret_keys,
+            sources: &server.sources,
+            resource: &owner_in_targets(self.object),
             image: &pods.image,
             pull_secrets: &pods.pull_secrets,
             values: &self.name,
             variables: &variables,
-            authorities: authorities.as_deref(),
+            authorities,
             arguments: &pods.arguments,
             deadline: pods.patience,
         }

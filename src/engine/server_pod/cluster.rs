@@ -23,12 +23,12 @@ use crate::{
 pub(super) enum PodView {
     /// There is none.
     Absent,
-    /// It is being deleted, and was to be gone at this time.
-    Ending(Timestamp),
     /// It is somebody else's.
     Foreign,
     /// It is the resource's own, or that of an earlier resource of the same name.
     Found(Box<Pod>),
+    /// The same, but it is being deleted, and was to be gone at this time.
+    Ending(Box<Pod>, Timestamp),
     /// The operator may not look.
     Forbidden(String),
 }
@@ -55,8 +55,8 @@ pub(super) async fn find<K: Kind>(object: &K, context: &Context<K>) -> Result<Po
     Ok(match api::<Pod, K>(object, context).get_opt(&name_of(object)).await {
         Ok(None) => PodView::Absent,
         Ok(Some(pod)) if Belonging::of(&pod.metadata, object) == Belonging::Foreign => PodView::Foreign,
-        Ok(Some(pod)) => match &pod.metadata.deletion_timestamp {
-            Some(time) => PodView::Ending(time.0),
+        Ok(Some(pod)) => match pod.metadata.deletion_timestamp.as_ref().map(|time| time.0) {
+            Some(time) => PodView::Ending(Box::new(pod), time),
             None => PodView::Found(Box::new(pod)),
         },
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
@@ -140,6 +140,16 @@ fn created<T>(answer: kube::Result<T>) -> Result<Creation, Error> {
 /// answer now, such as during an update or while it has too much to do.
 fn is_refusal(code: u16) -> bool {
     (400..500).contains(&code) && ![408, 429].contains(&code)
+}
+
+/// What is known of the resource's own Secret of a check, if there is one.
+pub(super) async fn find_secret<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+) -> Result<Option<ObjectMeta>, Error> {
+    let found = api::<Secret, K>(object, context).get_metadata_opt(&name_of(object)).await?;
+    let own = found.filter(|found| Belonging::of(&found.metadata, object) == Belonging::Own);
+    Ok(own.map(|own| own.metadata))
 }
 
 /// The values that the pod of the resource has, if they can be read.

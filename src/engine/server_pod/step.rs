@@ -16,11 +16,15 @@ use super::{
 };
 use crate::{
     api::Reason,
-    engine::{Context, Findings, Kind, Planned, publish::secret::owner_in_targets},
+    engine::{
+        CA_FILE, Context, Findings, Kind, Planned,
+        publish::secret::{self, owner_in_targets},
+    },
     error::{Error, StepError},
     net::{Network, Said},
     probe::ProbeProgress,
     problem::Problem,
+    sensitive::Sensitive,
     workloads::{self, Target},
 };
 
@@ -72,7 +76,7 @@ impl<K: Kind> PodStep<'_, K> {
     pub(super) async fn take(&self) -> Result<PodLook, Error> {
         match cluster::find(self.object, self.context).await? {
             PodView::Absent => self.without_pod().await,
-            PodView::Ending(since) => Ok(self.with_ending_pod(since)),
+            PodView::Ending(pod, since) => self.with_ending_pod(&pod, since).await,
             PodView::Foreign => Ok(self.obstacle(&format!(
                 "a pod \"{}\" exists and does not belong to this resource; rename it or delete it",
                 self.check.name
@@ -85,31 +89,55 @@ impl<K: Kind> PodStep<'_, K> {
         }
     }
 
-    fn with_ending_pod(&self, since: Timestamp) -> PodLook {
+    async fn with_ending_pod(&self, pod: &Pod, since: Timestamp) -> Result<PodLook, Error> {
         const STUCK: &str = "It is still being deleted: its node may not answer, or a finalizer keeps it.";
+        let progress = ProbeProgress::of(pod);
+        let is_of_inputs = self.check.is_of_inputs(&pod.metadata);
+        // Whoever deletes it takes nothing of what it has said.
+        if is_of_inputs && matches!(progress, ProbeProgress::Answered(_)) {
+            return self.with_pod(pod).await;
+        }
+        let presence = if is_of_inputs { self.presence } else { PodPresence::Ending };
+        if !is_of_inputs && self.presence == PodPresence::Underway && candidate::may_have_begun(pod) {
+            self.learn(progress).await?;
+        }
         let ending_for = self.context.cluster.seconds().duration_since(since);
-        match EndingPod::of(self.need, self.presence, ending_for, self.longest()) {
-            EndingPod::Unwanted => PodLook::Idle,
+        Ok(match EndingPod::of(self.need, presence, ending_for, self.longest()) {
+            EndingPod::Unwanted => {
+                cluster::remove_secret(self.object, self.context).await?;
+                PodLook::Idle
+            }
             EndingPod::Awaited => self.waits("is being deleted"),
             EndingPod::InTheWay => PodLook::Ending(self.words("of an earlier check is still being deleted")),
             EndingPod::Lost => self.lost(STUCK),
             EndingPod::Stuck => {
                 self.over(self.problem(Reason::ServerPodNotStarted, "cannot be made yet", STUCK))
             }
-        }
+        })
     }
 
     async fn without_pod(&self) -> Result<PodLook, Error> {
-        if self.presence == PodPresence::Unknown {
-            // An earlier process may have been killed between the two.
-            cluster::remove_secret(self.object, self.context).await?;
+        if decide::is_lost(self.need, self.presence) {
+            match cluster::find_secret(self.object, self.context).await? {
+                Some(secret) if !self.check.is_of_inputs(&secret) => {
+                    // The pod had earlier values, and the present ones were never sent.
+                    self.learn(ProbeProgress::Running).await?;
+                }
+                _ => return Ok(self.lost("It was deleted before it had answered.")),
+            }
         }
         match self.need {
-            VerdictNeed::Known => Ok(PodLook::Idle),
-            VerdictNeed::Due if decide::is_lost(self.need, self.presence) => {
-                Ok(self.lost("It was deleted before it had answered."))
+            VerdictNeed::Known => {
+                // Somebody may have deleted the pod alone, or an earlier process was killed between the two.
+                cluster::remove_secret(self.object, self.context).await?;
+                Ok(PodLook::Idle)
             }
-            VerdictNeed::Due => self.start().await,
+            VerdictNeed::Due => {
+                if self.presence == PodPresence::Unknown {
+                    cluster::remove_secret(self.object, self.context).await?;
+                }
+                self.start().await
+            }
         }
     }
 
@@ -149,15 +177,17 @@ impl<K: Kind> PodStep<'_, K> {
             return Ok(self.obstacle("spec has no target"));
         };
         let of_resource = owner_in_targets(*object);
-        let server =
-            match workloads::server_template(&context.client, &namespace, &target, &of_resource).await {
-                Ok(Some(server)) => server,
-                Ok(None) => return Ok(self.obstacle(&format!("{target} has no pods of a server to be like"))),
-                Err(StepError::Problem(problem)) => {
-                    return Ok(self.obstacle(problem.message.trim_end_matches('.')));
-                }
-                Err(StepError::Error(error)) => return Err(error),
-            };
+        let (_, published) = secret::read(&context.client, *object).await?;
+        let given = published.values().and_then(|values| values.get(CA_FILE)).map(Sensitive::expose);
+        let template = workloads::server_template(&context.client, &namespace, &target, &of_resource, given);
+        let server = match template.await {
+            Ok(Some(server)) => server,
+            Ok(None) => return Ok(self.obstacle(&format!("{target} has no pods of a server to be like"))),
+            Err(StepError::Problem(problem)) => {
+                return Ok(self.obstacle(problem.message.trim_end_matches('.')));
+            }
+            Err(StepError::Error(error)) => return Err(error),
+        };
         let secret = check.secret(&owner);
         match cluster::create_secret(check, &secret, context).await? {
             Creation::Created => {}

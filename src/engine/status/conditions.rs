@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    arrival::may_arrive_for,
+    arrival::may_arrive,
     draft::{ConditionDraft, ConditionState},
     inputs::{Outcome, StatusInputs},
     warnings::{WORTH_A_LOOK, count_warnings},
@@ -240,7 +240,7 @@ pub(super) fn progress(
     drafts: &[ConditionDraft],
     outcome: &Outcome<'_>,
     previous: Option<&Status>,
-    now: Timestamp,
+    (generation, now): (Option<i64>, Timestamp),
 ) -> Option<ConditionDraft> {
     if matches!(outcome, Outcome::Suspended) {
         return None;
@@ -249,7 +249,7 @@ pub(super) fn progress(
     let is_held = matches!(outcome, Outcome::Checked { verdict: RunVerdict::Held(_), .. });
     let remedy = match cause.type_ {
         ConditionType::Verified if is_held => Resolution::Person,
-        _ if may_arrive_for(cause, previous, now).is_some() => Resolution::Retry,
+        _ if may_arrive(cause, previous, generation, now) => Resolution::Retry,
         _ => cause.reason.remedy(),
     };
     let (standing, reason) = (cause.standing(), cause.reason);
@@ -268,13 +268,14 @@ pub(super) fn progress(
             ConditionDraft::new(ConditionType::Stalled, ConditionState::True, reason, message)
         }
         Resolution::Retry => {
-            let message = format!("{what}. The operator goes on by itself; the condition Ready says more.");
-            ConditionDraft::new(
-                ConditionType::Reconciling,
-                ConditionState::True,
-                Reason::ProgressingWithRetry,
-                message,
-            )
+            let how = if cause.reason.is_absence() {
+                "It may still arrive; the condition Ready says what is missing."
+            } else {
+                "The operator goes on by itself; the condition Ready says more."
+            };
+            let type_ = ConditionType::Reconciling;
+            let message = format!("{what}. {how}");
+            ConditionDraft::new(type_, ConditionState::True, Reason::ProgressingWithRetry, message)
         }
     })
 }

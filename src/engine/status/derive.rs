@@ -1,10 +1,9 @@
 //! Derives the status of a resource from the outcome of a run. The functions are pure.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    arrival::since,
     conditions::{accepted, progress, published, ready, resolved, rolled_out, shorten, verified},
     draft::{ConditionDraft, ConditionState},
     inputs::{Destination, Outcome, StatusInputs},
@@ -39,7 +38,7 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
     };
     let warnings = names_of_warnings(&checks);
     drafts.push(ready(&drafts, facts, &warnings));
-    drafts.extend(progress(&drafts, &facts.outcome, previous, now));
+    drafts.extend(progress(&drafts, &facts.outcome, previous, (facts.generation, now)));
     shorten(&mut drafts, &facts.outcome);
     let kept = |draft: &ConditionDraft| {
         let stays = matches!(facts.outcome, Outcome::Suspended) && draft.type_ != ConditionType::Ready;
@@ -125,10 +124,16 @@ fn with_transition_time(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
-    let since = since(&draft, previous, now);
+    let type_ = draft.type_.as_str();
+    let status = draft.state.as_str();
+    let since = previous
+        .into_iter()
+        .flat_map(|previous| &previous.conditions)
+        .find(|condition| condition.type_ == type_ && condition.status == status)
+        .map_or(Time(now), |condition| condition.last_transition_time.clone());
     Condition {
-        type_: draft.type_.as_str().to_owned(),
-        status: draft.state.as_str().to_owned(),
+        type_: type_.to_owned(),
+        status: status.to_owned(),
         reason: draft.reason.to_string(),
         message: draft.message,
         last_transition_time: since,

@@ -12,7 +12,7 @@ use super::key_of_secret;
 use crate::{
     references::Requirement,
     values::{CA_FILE, HOST},
-    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES},
+    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES, Owner, VariableSource},
 };
 
 /// The parts of a server's pod template that decide what a connection meets.
@@ -83,7 +83,8 @@ impl ServerPlace {
     pub(super) fn of(
         template: &PodTemplateSpec,
         container: Option<&str>,
-        secret_keys: &BTreeMap<String, BTreeSet<String>>,
+        sources: &[VariableSource],
+        resource: &Owner,
     ) -> Self {
         let metadata = template.metadata.clone().unwrap_or_default();
         let mut labels = metadata.labels.unwrap_or_default();
@@ -102,21 +103,35 @@ impl ServerPlace {
             None => pod.containers.first(),
         };
         let server = server.cloned().unwrap_or_default();
-        let mounts = trusted_mounts(&server, pod.volumes.as_deref().unwrap_or_default());
+        // What the resource has put there now may go with the candidate.
+        let others: Vec<_> = pod
+            .volumes
+            .iter()
+            .flatten()
+            .filter(|volume| !is_of_resource(volume, resource))
+            .cloned()
+            .collect();
+        let mounts = trusted_mounts(&server, &others, sources);
         let is_used = |volume: &&Volume| mounts.iter().any(|mount| mount.name == volume.name);
-        let volumes = pod.volumes.iter().flatten().filter(is_used).cloned().collect();
+        let volumes = others.iter().filter(is_used).cloned().collect();
         // A ConfigMap may have the proxies. Of a Secret the check gets what is of connections alone.
-        let sources = server.env_from.iter().flatten().filter(|source| source.config_map_ref.is_some());
+        let maps = server.env_from.iter().flatten().filter(|source| source.config_map_ref.is_some());
         Self {
             labels,
             annotations,
-            variables: connection_variables(&server, secret_keys),
-            sources: sources.cloned().collect(),
+            variables: connection_variables(&server, sources),
+            sources: maps.cloned().collect(),
             volumes,
             mounts,
             spec: placement(pod),
         }
     }
+}
+
+/// Whether the resource has put the volume into the template.
+fn is_of_resource(volume: &Volume, resource: &Owner) -> bool {
+    let secret = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_deref());
+    volume.name == resource.volume || secret.is_some_and(|secret| resource.number_of(secret).is_some())
 }
 
 /// Where the pod runs, and how it looks names up.
@@ -165,7 +180,7 @@ fn is_of_connections(variable: &str) -> bool {
 
 /// The variables of the server that change how a program connects, and those before them of which they are made, in the
 /// order of the server: those of whole Secrets come before its own.
-fn connection_variables(server: &Container, keys: &BTreeMap<String, BTreeSet<String>>) -> Vec<EnvVar> {
+fn connection_variables(server: &Container, sources: &[VariableSource]) -> Vec<EnvVar> {
     let all = server.env.as_deref().unwrap_or_default();
     let mut chosen = Vec::new();
     let mut named = BTreeSet::new();
@@ -176,19 +191,65 @@ fn connection_variables(server: &Container, keys: &BTreeMap<String, BTreeSet<Str
             chosen.push(variable.clone());
         }
     }
-    // Of several Secrets with a key, the last one counts, and none where the container has the variable itself.
+    // Of several sources with a key the last one counts, and none where the container has the variable itself.
     let mut taken: BTreeSet<_> = all.iter().map(|variable| variable.name.clone()).collect();
-    for source in server.env_from.iter().flatten().rev() {
-        let Some(secret) = &source.secret_ref else { continue };
-        for key in keys.get(&secret.name).into_iter().flatten() {
-            let name = format!("{}{key}", source.prefix.as_deref().unwrap_or_default());
-            if (is_of_connections(&name) || named.contains(name.as_str())) && taken.insert(name.clone()) {
-                chosen.push(key_of_secret(&name, &secret.name, key, Requirement::Optional));
+    for (reference, source) in sources_of(server, sources).rev() {
+        let name = |key: &str| format!("{}{key}", reference.prefix.as_deref().unwrap_or_default());
+        match (source, &reference.secret_ref) {
+            (VariableSource::Secret(keys), Some(secret)) => {
+                for (key, name) in keys.iter().map(|key| (key, name(key))) {
+                    let is_wanted = is_of_connections(&name) || named.contains(name.as_str());
+                    if is_wanted && taken.insert(name.clone()) {
+                        chosen.push(key_of_secret(&name, &secret.name, key, Requirement::Optional));
+                    }
+                }
             }
+            (VariableSource::ConfigMap(data), _) => taken.extend(data.keys().map(|key| name(key))),
+            (VariableSource::Secret(_), None) => {}
         }
     }
     chosen.reverse();
     chosen
+}
+
+/// Each source of the server's `envFrom`, with what it has.
+fn sources_of<'a>(
+    server: &'a Container,
+    sources: &'a [VariableSource],
+) -> impl DoubleEndedIterator<Item = (&'a EnvFromSource, &'a VariableSource)> {
+    server.env_from.as_deref().unwrap_or_default().iter().zip(sources)
+}
+
+/// What the server has as a variable, where a person can read it in the template or in a ConfigMap.
+enum Readable<'a> {
+    Nothing,
+    Text(&'a str),
+    /// It comes from elsewhere, or is made of other variables.
+    Hidden,
+}
+
+fn variable<'a>(name: &str, server: &'a Container, sources: &'a [VariableSource]) -> Readable<'a> {
+    if let Some(own) = server.env.iter().flatten().rev().find(|variable| variable.name == name) {
+        return match own.value.as_deref() {
+            Some(text) if !text.contains("$(") => Readable::Text(text),
+            Some(_) => Readable::Hidden,
+            None if own.value_from.is_some() => Readable::Hidden,
+            None => Readable::Nothing,
+        };
+    }
+    for (reference, source) in sources_of(server, sources).rev() {
+        let Some(key) = name.strip_prefix(reference.prefix.as_deref().unwrap_or_default()) else { continue };
+        match source {
+            VariableSource::ConfigMap(data) => {
+                if let Some(text) = data.get(key) {
+                    return Readable::Text(text);
+                }
+            }
+            VariableSource::Secret(keys) if keys.iter().any(|each| each == key) => return Readable::Hidden,
+            VariableSource::Secret(_) => {}
+        }
+    }
+    Readable::Nothing
 }
 
 /// The names to which a value refers by `$(NAME)`. A name too many, such as one of an escaped `$$(NAME)`, does no harm.
@@ -196,18 +257,23 @@ fn references(value: &str) -> impl Iterator<Item = &str> {
     value.split("$(").skip(1).filter_map(|rest| rest.split_once(')')).map(|(name, _)| name)
 }
 
-/// The mounts of files from which the server takes authorities, if they come from a Secret or a ConfigMap.
-fn trusted_mounts(server: &Container, volumes: &[Volume]) -> Vec<VolumeMount> {
-    let value = |name: &str| {
-        let variable = server.env.iter().flatten().find(|variable| variable.name == name);
-        variable.and_then(|variable| variable.value.as_deref()).unwrap_or_default()
-    };
-    let named = value("SSL_CERT_DIR").split(':').chain([value("SSL_CERT_FILE")]);
+/// The mounts of files from which the server takes authorities, if they come from a Secret or a ConfigMap. Where it cannot
+/// be read which files those are, all of ConfigMaps.
+fn trusted_mounts(server: &Container, volumes: &[Volume], sources: &[VariableSource]) -> Vec<VolumeMount> {
+    let named = ["SSL_CERT_DIR", "SSL_CERT_FILE"].map(|name| variable(name, server, sources));
+    let is_hidden = named.iter().any(|found| matches!(found, Readable::Hidden));
+    let named = named.into_iter().filter_map(|found| match found {
+        Readable::Text(text) => Some(text),
+        Readable::Nothing | Readable::Hidden => None,
+    });
     let trusted: Vec<_> = [AUTHORITIES, DIRECTORY_AUTHORITIES]
         .into_iter()
-        .chain(named)
+        .chain(named.flat_map(|text| text.split(':')))
         .filter(|path| !path.is_empty())
         .collect();
+    let is_of_map = |mount: &VolumeMount| {
+        volumes.iter().any(|volume| volume.name == mount.name && volume.config_map.is_some())
+    };
     let is_plain = |mount: &VolumeMount| {
         volumes.iter().find(|volume| volume.name == mount.name).is_some_and(|volume| {
             volume.secret.is_some() || volume.config_map.is_some() || is_plain_projection(volume)
@@ -216,7 +282,8 @@ fn trusted_mounts(server: &Container, volumes: &[Volume]) -> Vec<VolumeMount> {
     let mounts = server.volume_mounts.iter().flatten();
     let mounts = mounts.filter(|mount| {
         let path = mount.mount_path.as_str();
-        trusted.iter().any(|place| is_within(path, place) || is_within(place, path)) && is_plain(mount)
+        let is_trusted = trusted.iter().any(|place| is_within(path, place) || is_within(place, path));
+        is_trusted && is_plain(mount) || is_hidden && is_of_map(mount)
     });
     mounts.map(|mount| VolumeMount { read_only: Some(true), ..mount.clone() }).collect()
 }
@@ -233,8 +300,17 @@ fn is_within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The authorities among the candidate values, at this path.
-pub(super) fn authorities(values: &str, path: &str) -> (Volume, VolumeMount) {
+/// Where the authorities among the candidate values are. It is a place of their own: below a volume of the server nothing
+/// can be mounted.
+const CANDIDATE_AUTHORITIES: &str = "/var/run/wandb-auth/authorities";
+
+/// The file with them.
+pub(super) fn authorities_file() -> String {
+    format!("{CANDIDATE_AUTHORITIES}/{CA_FILE}")
+}
+
+/// The authorities among the candidate values.
+pub(super) fn authorities(values: &str) -> (Volume, VolumeMount) {
     const NAME: &str = "candidate-authorities";
     let volume = Volume {
         name: NAME.to_owned(),
@@ -247,8 +323,7 @@ pub(super) fn authorities(values: &str, path: &str) -> (Volume, VolumeMount) {
     };
     let mount = VolumeMount {
         name: NAME.to_owned(),
-        mount_path: path.to_owned(),
-        sub_path: Some(CA_FILE.to_owned()),
+        mount_path: CANDIDATE_AUTHORITIES.to_owned(),
         read_only: Some(true),
         ..VolumeMount::default()
     };

@@ -65,7 +65,16 @@ spec:
   - {name: token, projected: {sources: [{serviceAccountToken: {path: token}}]}}
 ";
 
-fn build(template: &str, container: Option<&str>, authorities: Option<&str>) -> Pod {
+fn build(template: &str, container: Option<&str>, authorities: CandidateAuthorities) -> Pod {
+    build_with(template, container, authorities, &[])
+}
+
+fn build_with(
+    template: &str,
+    container: Option<&str>,
+    authorities: CandidateAuthorities,
+    sources: &[VariableSource],
+) -> Pod {
     let template: PodTemplateSpec = serde_yaml::from_str(template).unwrap();
     let owner = OwnerReference {
         api_version: "auth.wandb.com/v1alpha1".to_owned(),
@@ -82,10 +91,8 @@ fn build(template: &str, container: Option<&str>, authorities: Option<&str>) -> 
         annotations: &BTreeMap::from([("auth.wandb.com/checked-inputs".to_owned(), "1".to_owned())]),
         template: &template,
         container,
-        secret_keys: &BTreeMap::from([
-            ("egress".to_owned(), ["https_proxy", "USER", "database"].map(str::to_owned).into()),
-            ("later".to_owned(), ["PROXY", "no_proxy"].map(str::to_owned).into()),
-        ]),
+        sources,
+        resource: &Owner::new("LdapConfig", "ldap", "operator", "corp", "corp-ldap".to_owned()),
         image: "registry.example.com/wandb-auth-operator:1",
         pull_secrets: &["pull".to_owned()],
         values: "corp-ldap-candidate",
@@ -99,16 +106,16 @@ fn build(template: &str, container: Option<&str>, authorities: Option<&str>) -> 
 
 #[test]
 fn the_pod_sits_where_the_server_sits() {
-    let pod = build(TEMPLATE, Some("wandb"), Some("/usr/local/share/ca-certificates/corp.crt"));
+    let pod = build(TEMPLATE, Some("wandb"), CandidateAuthorities::Some);
     insta::assert_snapshot!(serde_yaml::to_string(&pod).unwrap());
 }
 
 #[test]
 fn a_template_that_says_nothing_is_enough() {
-    let pod = build("{spec: {containers: [{name: wandb}]}}", None, None);
+    let pod = build("{spec: {containers: [{name: wandb}]}}", None, CandidateAuthorities::None);
     insta::assert_snapshot!(serde_yaml::to_string(&pod).unwrap());
     // A container that the template does not have leaves the rest of the place.
-    let other = build(TEMPLATE, Some("nobody"), None);
+    let other = build(TEMPLATE, Some("nobody"), CandidateAuthorities::None);
     assert_eq!(other.metadata.labels.unwrap().len(), 2);
     assert_eq!(other.spec.unwrap().containers[0].env.as_ref().map(Vec::len), Some(3));
 }
@@ -123,7 +130,7 @@ fn no_template_gives_the_pod_more_than_is_permitted() {
                 "hostPID: true",
                 "hostPID: true\n  securityContext: {runAsUser: 0, sysctls: [{name: a, value: b}]}",
             );
-        let spec = build(&template, Some("wandb"), None).spec.unwrap();
+        let spec = build(&template, Some("wandb"), CandidateAuthorities::None).spec.unwrap();
         assert_eq!((spec.host_network, spec.host_pid, spec.host_ipc), (None, None, None));
         let pod = spec.security_context.unwrap();
         assert_eq!((pod.run_as_non_root, pod.run_as_user, pod.sysctls), (Some(true), None, None));
@@ -138,7 +145,7 @@ fn no_template_gives_the_pod_more_than_is_permitted() {
 
 #[test]
 fn the_pod_has_an_end_and_no_traffic() {
-    let pod = build(TEMPLATE, None, None);
+    let pod = build(TEMPLATE, None, CandidateAuthorities::None);
     let spec = pod.spec.unwrap();
     assert_eq!(spec.restart_policy.as_deref(), Some("Never"));
     assert_eq!(spec.active_deadline_seconds, Some(45));
@@ -149,7 +156,7 @@ fn the_pod_has_an_end_and_no_traffic() {
 
 #[test]
 fn the_candidate_counts_more_than_what_the_template_says() {
-    let pod = build(TEMPLATE, Some("wandb"), Some("/usr/local/share/ca-certificates/corp.crt"));
+    let pod = build(TEMPLATE, Some("wandb"), CandidateAuthorities::Some);
     let container = pod.spec.unwrap().containers.remove(0);
     let entries = container.env.unwrap();
     let hosts: Vec<_> = entries.iter().filter(|entry| entry.name == "HOST").collect();
@@ -168,9 +175,32 @@ fn variables_come_with_those_that_they_refer_to() {
         {name: PROXY_HOST, value: proxy.$(ZONE)},
         {name: HTTPS_PROXY, value: 'http://$(PROXY_HOST):$(PORT)'},
         {name: PORT, value: '3128'}]}]}";
-    let entries = build(template, None, None).spec.unwrap().containers.remove(0).env.unwrap();
+    let entries =
+        build(template, None, CandidateAuthorities::None).spec.unwrap().containers.remove(0).env.unwrap();
     let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).skip(3).collect();
     assert_eq!(names, ["ZONE", "PROXY_HOST", "HTTPS_PROXY"]);
+}
+
+fn secret(keys: &[&str]) -> VariableSource {
+    VariableSource::Secret(keys.iter().map(|key| (*key).to_owned()).collect())
+}
+
+fn config_map(data: &[(&str, &str)]) -> VariableSource {
+    VariableSource::ConfigMap(
+        data.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect(),
+    )
+}
+
+/// The entries of the container beside the candidate's, each as its name with what it refers to or its value.
+fn entries_beside_the_candidate(template: &str, sources: &[VariableSource]) -> Vec<String> {
+    let pod = build_with(template, None, CandidateAuthorities::None, sources);
+    let entries = pod.spec.unwrap().containers.remove(0).env.unwrap();
+    let text = |entry: &EnvVar| {
+        let reference = entry.value_from.as_ref().and_then(|from| from.secret_key_ref.clone());
+        let reference = reference.map(|reference| format!("{}.{}", reference.name, reference.key));
+        format!("{} {}", entry.name, reference.unwrap_or_else(|| entry.value.clone().unwrap()))
+    };
+    entries.iter().skip(3).map(text).collect()
 }
 
 #[test]
@@ -178,25 +208,70 @@ fn of_whole_secrets_the_check_gets_what_is_of_connections_alone() {
     let template = "spec: {containers: [{name: wandb,
         envFrom: [{secretRef: {name: egress}}, {secretRef: {name: later}, prefix: HTTPS_}, {secretRef: {name: gone}}],
         env: [{name: no_proxy, value: .svc}, {name: HTTP_PROXY, value: 'http://$(USER)@proxy'}]}]}";
-    let container = build(template, None, None).spec.unwrap().containers.remove(0);
-    let entries = container.env.unwrap();
-    let source = |entry: &EnvVar| {
-        let reference = entry.value_from.as_ref().and_then(|from| from.secret_key_ref.clone());
-        let reference = reference.map(|reference| format!("{}.{}", reference.name, reference.key));
-        format!("{} {}", entry.name, reference.unwrap_or_else(|| entry.value.clone().unwrap()))
-    };
-    let entries: Vec<_> = entries.iter().skip(3).map(source).collect();
+    let sources = [secret(&["https_proxy", "USER", "database"]), secret(&["PROXY", "no_proxy"]), secret(&[])];
     assert_eq!(
-        entries,
+        entries_beside_the_candidate(template, &sources),
         [
-            "https_proxy egress.https_proxy",
             "USER egress.USER",
+            "https_proxy egress.https_proxy",
             "HTTPS_PROXY later.PROXY",
             "no_proxy .svc",
             "HTTP_PROXY http://$(USER)@proxy",
         ]
     );
-    assert!(container.env_from.is_none());
+}
+
+/// The last source of a variable counts, as for the server.
+#[test]
+fn a_secret_counts_no_more_than_a_config_map_after_it() {
+    let (of_secret, of_map) = ("{secretRef: {name: egress}}", "{configMapRef: {name: settings}}");
+    let (keys, data) = (secret(&["HTTPS_PROXY"]), config_map(&[("HTTPS_PROXY", "http://p")]));
+    for (order, sources, expected) in [
+        ([of_secret, of_map], [keys.clone(), data.clone()], Vec::new()),
+        ([of_map, of_secret], [data, keys], vec!["HTTPS_PROXY egress.HTTPS_PROXY"]),
+    ] {
+        let template = format!("spec: {{containers: [{{name: wandb, envFrom: [{}]}}]}}", order.join(", "));
+        assert_eq!(entries_beside_the_candidate(&template, &sources), expected);
+    }
+}
+
+/// What leads the server to its authorities brings their files, wherever it comes from.
+#[test]
+fn a_file_of_authorities_comes_with_the_variable_that_names_it() {
+    let volumes =
+        "volumes: [{name: trust, configMap: {name: trust}}, {name: other, configMap: {name: other}}]";
+    let mounts = "volumeMounts: [{name: trust, mountPath: /trust}, {name: other, mountPath: /other}]";
+    let plain = "env: [{name: SSL_CERT_FILE, value: /trust/all.pem}]";
+    let made = "env: [{name: SSL_CERT_FILE, value: '$(DIR)/all.pem'}]";
+    let map = "envFrom: [{configMapRef: {name: settings}}]";
+    let hidden = "envFrom: [{secretRef: {name: settings}}]";
+    let named = config_map(&[("SSL_CERT_FILE", "/trust/all.pem")]);
+    for (variables, sources, expected) in [
+        (plain, vec![], vec!["/trust"]),
+        (map, vec![named], vec!["/trust"]),
+        (hidden, vec![secret(&["SSL_CERT_FILE"])], vec!["/trust", "/other"]),
+        (made, vec![], vec!["/trust", "/other"]),
+        (hidden, vec![secret(&["PASSWORD"])], vec![]),
+    ] {
+        let template = format!("spec: {{containers: [{{name: wandb, {variables}, {mounts}}}], {volumes}}}");
+        let pod = build_with(&template, None, CandidateAuthorities::None, &sources);
+        let mounts = pod.spec.unwrap().containers.remove(0).volume_mounts.unwrap_or_default();
+        let places: Vec<_> = mounts.iter().map(|mount| mount.mount_path.as_str()).collect();
+        assert_eq!(places, expected, "{variables}");
+    }
+}
+
+/// The values before may have had authorities that the new ones lack.
+#[test]
+fn what_the_resource_has_put_into_the_template_is_left_out() {
+    for authorities in [CandidateAuthorities::Some, CandidateAuthorities::None] {
+        let spec = build(TEMPLATE, Some("wandb"), authorities).spec.unwrap();
+        let secrets =
+            spec.volumes.iter().flatten().filter_map(|volume| volume.secret.as_ref()?.secret_name.clone());
+        let expected: &[&str] =
+            if authorities == CandidateAuthorities::Some { &["corp-ldap-candidate"] } else { &[] };
+        assert_eq!(secrets.collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]
@@ -210,7 +285,7 @@ metadata:
     k8s.v1.cni.cncf.io/networks: '[{"name": "a", "namespace": "b", "ips": ["10.0.0.1/24"], "mac": "02:00:00:00:00:01"}]'
 spec: {containers: [{name: wandb}]}
 "#;
-    let annotations = build(template, None, None).metadata.annotations.unwrap();
+    let annotations = build(template, None, CandidateAuthorities::None).metadata.annotations.unwrap();
     assert_eq!(annotations["k8s.v1.cni.cncf.io/networks"], r#"[{"name":"a","namespace":"b"}]"#);
     assert_eq!(annotations["cni.projectcalico.org/ipv4pools"], r#"["pool"]"#);
     assert!(!annotations.keys().any(|name| name.ends_with("ipAddrs") || name.ends_with("pod-ips")));

@@ -27,7 +27,7 @@ use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
-    core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta},
+    core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta, TypeMeta},
     runtime::{conditions, wait::await_condition},
 };
 use serde::Deserialize;
@@ -341,8 +341,9 @@ async fn install(config: &Config, client: &Client, definitions: &[CustomResource
     for definition in definitions {
         let key = (config.cluster_url.to_string(), serde_json::to_string(definition)?);
         let name = definition.name_any();
-        // Another API server may have got the same address meanwhile.
-        if installed().contains(&key) && api.get_metadata_opt(&name).await?.is_some() {
+        // Another API server may have got the same address meanwhile, or somebody deletes it.
+        let stays = |found: &PartialObjectMeta<_>| found.metadata.deletion_timestamp.is_none();
+        if installed().contains(&key) && api.get_metadata_opt(&name).await?.as_ref().is_some_and(stays) {
             continue;
         }
         api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(definition)).await?;
