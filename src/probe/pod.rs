@@ -25,7 +25,7 @@ use self::place::ServerPlace;
 use crate::{
     api::GROUP,
     references::Requirement,
-    workloads::{Owner, VariableSource},
+    workloads::{Owner, SourceContents},
 };
 
 /// The container that checks.
@@ -71,7 +71,7 @@ pub struct ProbePod<'a> {
     /// The container of the server in it; `None` means its only one.
     pub container: Option<&'a str>,
     /// What each source of the server's `envFrom` has, in that order.
-    pub sources: &'a [VariableSource],
+    pub sources: &'a [SourceContents],
     /// How the resource appears in the template: what it has put there is not what the candidate would.
     pub resource: &'a Owner,
     /// The operator's own image.

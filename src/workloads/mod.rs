@@ -55,7 +55,7 @@ pub use owner::Owner;
 pub use present::{EntryHolder, OtherSources, PresentVariable, ValueOrigin, ValuePart};
 pub use references::revisions as revisions_in;
 pub use rollout::{Rollout, RolloutDeadline};
-pub use server_template::{ServerTemplate, VariableSource, server_template};
+pub use server_template::{ServerTemplate, SourceContents, server_template};
 pub use snapshot::TargetSnapshot;
 use weights_and_biases::rendered_of;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource, v1};

@@ -16,12 +16,12 @@ pub struct ServerTemplate {
     /// The container that runs the server; `None` means the first one.
     pub container: Option<String>,
     /// What each source of the server's `envFrom` has, in that order.
-    pub sources: Vec<VariableSource>,
+    pub sources: Vec<SourceContents>,
 }
 
 /// The keys of a Secret or ConfigMap that a server has as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VariableSource {
+pub enum SourceContents {
     /// A Secret's, whose values are not kept.
     Secret(Vec<String>),
     /// A ConfigMap's, with their values.
@@ -86,7 +86,7 @@ async fn read_sources(
     client: &Client,
     namespace: &str,
     sources: &[EnvFromSource],
-) -> Result<Vec<VariableSource>, StepError> {
+) -> Result<Vec<SourceContents>, StepError> {
     let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
     let maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let mut found = Vec::new();
@@ -94,11 +94,11 @@ async fn read_sources(
         found.push(if let Some(secret) = &source.secret_ref {
             let secret = readable(secrets.get_opt(&secret.name).await, "Secret", &secret.name)?;
             let data = secret.and_then(|secret| secret.data).unwrap_or_default();
-            VariableSource::Secret(data.into_keys().collect())
+            SourceContents::Secret(data.into_keys().collect())
         } else {
             let name = source.config_map_ref.as_ref().map(|map| map.name.as_str()).unwrap_or_default();
             let map = readable(maps.get_opt(name).await, "ConfigMap", name)?;
-            VariableSource::ConfigMap(map.and_then(|map| map.data).unwrap_or_default())
+            SourceContents::ConfigMap(map.and_then(|map| map.data).unwrap_or_default())
         });
     }
     Ok(found)

@@ -1,6 +1,6 @@
 //! The certificate authorities that a server trusts, read from its file system.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::Context;
 
@@ -30,7 +30,7 @@ pub(super) struct ServerAuthorities {
 
 impl ServerAuthorities {
     /// Reads the files. `further` is one with authorities that the server is to get.
-    pub(super) fn read(settings: &RootSettings, further: Option<&Path>) -> anyhow::Result<Self> {
+    pub(super) fn read(settings: &RootSettings, further: Option<&str>) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
         let reading = settings.read();
         notes.extend(
@@ -57,7 +57,8 @@ impl ServerAuthorities {
             }
         }
         if let Some(file) = further {
-            let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = fs::read(settings.place(file))
+                .with_context(|| format!("cannot read {file} (--authorities)"))?;
             added.push_str(&only_certificates(&String::from_utf8_lossy(&text)));
         }
         if !added.is_empty() && !settings.reads_added() {
@@ -162,13 +163,12 @@ mod tests {
     #[test]
     fn what_the_server_is_to_get_counts_as_what_it_has() {
         let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("new.pem");
-        fs::write(&file, pem("new")).unwrap();
+        fs::write(root.path().join("new.pem"), pem("new")).unwrap();
         let settings =
             RootSettings { file: String::new(), directories: String::new(), root: root.path().to_owned() };
-        let found = ServerAuthorities::read(&settings, Some(&file)).unwrap();
+        let found = ServerAuthorities::read(&settings, Some("/new.pem")).unwrap();
         assert!(found.added.is_some() && found.added == found.for_directory);
-        assert!(ServerAuthorities::read(&settings, Some(Path::new("/nowhere"))).is_err());
+        assert!(ServerAuthorities::read(&settings, Some("/nowhere")).is_err());
     }
 
     #[test]

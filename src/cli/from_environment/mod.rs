@@ -43,9 +43,9 @@ pub struct EnvironmentArgs {
     #[arg(long, value_name = "DIR", requires = "from_environment", conflicts_with = "files")]
     root: Option<PathBuf>,
 
-    /// With --from-environment: file with further certificate authorities in PEM, which the server is to get beside those that it has.
+    /// With --from-environment: file below --root with further certificate authorities in PEM, which the server is to get beside those that it has.
     #[arg(long, value_name = "FILE", requires = "from_environment", conflicts_with = "files")]
-    authorities: Option<PathBuf>,
+    authorities: Option<String>,
 
     /// With --from-environment: the URL at which people open W&B, where the variables do not have it.
     #[arg(long, value_name = "URL", requires = "from_environment", conflicts_with = "files")]

@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_mins(1);
 
     const ALL: [PodPresence; 6] = [
         PodPresence::Unknown,

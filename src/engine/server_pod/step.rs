@@ -179,7 +179,8 @@ impl<K: Kind> PodStep<'_, K> {
         let of_resource = owner_in_targets(*object);
         let (_, published) = secret::read(&context.client, *object).await?;
         let given = published.values().and_then(|values| values.get(CA_FILE)).map(Sensitive::expose);
-        let template = workloads::server_template(&context.client, &namespace, &target, &of_resource, given);
+        let template =
+            Box::pin(workloads::server_template(&context.client, &namespace, &target, &of_resource, given));
         let server = match template.await {
             Ok(Some(server)) => server,
             Ok(None) => return Ok(self.obstacle(&format!("{target} has no pods of a server to be like"))),

@@ -12,7 +12,7 @@ use super::key_of_secret;
 use crate::{
     references::Requirement,
     values::{CA_FILE, HOST},
-    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES, Owner, VariableSource},
+    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES, Owner, SourceContents},
 };
 
 /// The parts of a server's pod template that decide what a connection meets.
@@ -83,7 +83,7 @@ impl ServerPlace {
     pub(super) fn of(
         template: &PodTemplateSpec,
         container: Option<&str>,
-        sources: &[VariableSource],
+        sources: &[SourceContents],
         resource: &Owner,
     ) -> Self {
         let metadata = template.metadata.clone().unwrap_or_default();
@@ -180,7 +180,7 @@ fn is_of_connections(variable: &str) -> bool {
 
 /// The variables of the server that change how a program connects, and those before them of which they are made, in the
 /// order of the server: those of whole Secrets come before its own.
-fn connection_variables(server: &Container, sources: &[VariableSource]) -> Vec<EnvVar> {
+fn connection_variables(server: &Container, sources: &[SourceContents]) -> Vec<EnvVar> {
     let all = server.env.as_deref().unwrap_or_default();
     let mut chosen = Vec::new();
     let mut named = BTreeSet::new();
@@ -196,7 +196,7 @@ fn connection_variables(server: &Container, sources: &[VariableSource]) -> Vec<E
     for (reference, source) in sources_of(server, sources).rev() {
         let name = |key: &str| format!("{}{key}", reference.prefix.as_deref().unwrap_or_default());
         match (source, &reference.secret_ref) {
-            (VariableSource::Secret(keys), Some(secret)) => {
+            (SourceContents::Secret(keys), Some(secret)) => {
                 for (key, name) in keys.iter().map(|key| (key, name(key))) {
                     let is_wanted = is_of_connections(&name) || named.contains(name.as_str());
                     if is_wanted && taken.insert(name.clone()) {
@@ -204,8 +204,8 @@ fn connection_variables(server: &Container, sources: &[VariableSource]) -> Vec<E
                     }
                 }
             }
-            (VariableSource::ConfigMap(data), _) => taken.extend(data.keys().map(|key| name(key))),
-            (VariableSource::Secret(_), None) => {}
+            (SourceContents::ConfigMap(data), _) => taken.extend(data.keys().map(|key| name(key))),
+            (SourceContents::Secret(_), None) => {}
         }
     }
     chosen.reverse();
@@ -215,8 +215,8 @@ fn connection_variables(server: &Container, sources: &[VariableSource]) -> Vec<E
 /// Each source of the server's `envFrom`, with what it has.
 fn sources_of<'a>(
     server: &'a Container,
-    sources: &'a [VariableSource],
-) -> impl DoubleEndedIterator<Item = (&'a EnvFromSource, &'a VariableSource)> {
+    sources: &'a [SourceContents],
+) -> impl DoubleEndedIterator<Item = (&'a EnvFromSource, &'a SourceContents)> {
     server.env_from.as_deref().unwrap_or_default().iter().zip(sources)
 }
 
@@ -228,7 +228,7 @@ enum Readable<'a> {
     Hidden,
 }
 
-fn variable<'a>(name: &str, server: &'a Container, sources: &'a [VariableSource]) -> Readable<'a> {
+fn variable<'a>(name: &str, server: &'a Container, sources: &'a [SourceContents]) -> Readable<'a> {
     if let Some(own) = server.env.iter().flatten().rev().find(|variable| variable.name == name) {
         return match own.value.as_deref() {
             Some(text) if !text.contains("$(") => Readable::Text(text),
@@ -240,13 +240,13 @@ fn variable<'a>(name: &str, server: &'a Container, sources: &'a [VariableSource]
     for (reference, source) in sources_of(server, sources).rev() {
         let Some(key) = name.strip_prefix(reference.prefix.as_deref().unwrap_or_default()) else { continue };
         match source {
-            VariableSource::ConfigMap(data) => {
+            SourceContents::ConfigMap(data) => {
                 if let Some(text) = data.get(key) {
                     return Readable::Text(text);
                 }
             }
-            VariableSource::Secret(keys) if keys.iter().any(|each| each == key) => return Readable::Hidden,
-            VariableSource::Secret(_) => {}
+            SourceContents::Secret(keys) if keys.iter().any(|each| each == key) => return Readable::Hidden,
+            SourceContents::Secret(_) => {}
         }
     }
     Readable::Nothing
@@ -259,7 +259,7 @@ fn references(value: &str) -> impl Iterator<Item = &str> {
 
 /// The mounts of files from which the server takes authorities, if they come from a Secret or a ConfigMap. Where it cannot
 /// be read which files those are, all of ConfigMaps.
-fn trusted_mounts(server: &Container, volumes: &[Volume], sources: &[VariableSource]) -> Vec<VolumeMount> {
+fn trusted_mounts(server: &Container, volumes: &[Volume], sources: &[SourceContents]) -> Vec<VolumeMount> {
     let named = ["SSL_CERT_DIR", "SSL_CERT_FILE"].map(|name| variable(name, server, sources));
     let is_hidden = named.iter().any(|found| matches!(found, Readable::Hidden));
     let named = named.into_iter().filter_map(|found| match found {

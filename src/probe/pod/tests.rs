@@ -73,7 +73,7 @@ fn build_with(
     template: &str,
     container: Option<&str>,
     authorities: CandidateAuthorities,
-    sources: &[VariableSource],
+    sources: &[SourceContents],
 ) -> Pod {
     let template: PodTemplateSpec = serde_yaml::from_str(template).unwrap();
     let owner = OwnerReference {
@@ -181,18 +181,18 @@ fn variables_come_with_those_that_they_refer_to() {
     assert_eq!(names, ["ZONE", "PROXY_HOST", "HTTPS_PROXY"]);
 }
 
-fn secret(keys: &[&str]) -> VariableSource {
-    VariableSource::Secret(keys.iter().map(|key| (*key).to_owned()).collect())
+fn secret(keys: &[&str]) -> SourceContents {
+    SourceContents::Secret(keys.iter().map(|key| (*key).to_owned()).collect())
 }
 
-fn config_map(data: &[(&str, &str)]) -> VariableSource {
-    VariableSource::ConfigMap(
+fn config_map(data: &[(&str, &str)]) -> SourceContents {
+    SourceContents::ConfigMap(
         data.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect(),
     )
 }
 
 /// The entries of the container beside the candidate's, each as its name with what it refers to or its value.
-fn entries_beside_the_candidate(template: &str, sources: &[VariableSource]) -> Vec<String> {
+fn entries_beside_the_candidate(template: &str, sources: &[SourceContents]) -> Vec<String> {
     let pod = build_with(template, None, CandidateAuthorities::None, sources);
     let entries = pod.spec.unwrap().containers.remove(0).env.unwrap();
     let text = |entry: &EnvVar| {
