@@ -218,8 +218,7 @@ fn the_check_had_side_cars(cluster: &Cluster) -> Result<()> {
     let statuses = lists.into_iter().flatten().flatten();
     let names: Vec<_> = statuses.filter(has_run).filter_map(|status| status["name"].as_str()).collect();
     ensure!(SIDE_CARS.iter().all(|name| names.contains(name)), "{:#}", pod["status"]);
-    let patch = r#"{"metadata": {"finalizers": null}}"#;
-    cluster.node.kubectl(&["patch", "pod", CHECK, NAMESPACE, "--type=merge", "--patch", patch], "").map(drop)
+    Ok(())
 }
 
 /// The check that says that the directory cannot be reached.
@@ -243,11 +242,22 @@ fn is_published(cluster: &Cluster) -> Result<bool> {
     Ok(cluster.secrets()?.contains_key("seen-ldap"))
 }
 
+/// Lets a pod go that the mesh has kept to be seen.
+fn let_go(cluster: &Cluster, pods: &[Value]) -> Result<()> {
+    const PATCH: &str = r#"{"metadata": {"finalizers": null}}"#;
+    let is_kept = |pod: &&Value| pod["metadata"]["name"] == CHECK && pod["metadata"]["finalizers"].is_array();
+    if pods.iter().find(is_kept).is_some() {
+        cluster.node.kubectl(&["patch", "pod", CHECK, NAMESPACE, "--type=merge", "--patch", PATCH], "")?;
+    }
+    Ok(())
+}
+
 /// Deletes the resource, with which everything goes.
 fn remove_resource(cluster: &Cluster) -> Result<()> {
     cluster.node.kubectl(&["delete", RESOURCE, NAMESPACE, "--timeout=1m"], "")?;
     wait_until(PATIENCE, "end of all that belongs to it", || {
         let pods = cluster.list(&["pods", NAMESPACE])?;
+        let_go(cluster, &pods)?;
         let is_left = pods.iter().any(|pod| pod["metadata"]["name"] == CHECK);
         let secrets = cluster.secrets()?;
         Ok(!is_left && !secrets.keys().any(|name| name.starts_with("seen-ldap")))

@@ -93,8 +93,10 @@ impl<K: Kind> PodStep<'_, K> {
         const STUCK: &str = "It is still being deleted: its node may not answer, or a finalizer keeps it.";
         let progress = ProbeProgress::of(pod);
         let is_of_inputs = self.check.is_of_inputs(&pod.metadata);
+        let is_awaited =
+            is_of_inputs && matches!(self.presence, PodPresence::Underway | PodPresence::Unknown);
         // Whoever deletes it takes nothing of what it has said.
-        if is_of_inputs && matches!(progress, ProbeProgress::Answered(_)) {
+        if is_awaited && matches!(progress, ProbeProgress::Answered(_)) {
             return self.with_pod(pod).await;
         }
         let presence = if is_of_inputs { self.presence } else { PodPresence::Ending };
