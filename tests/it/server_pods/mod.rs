@@ -69,9 +69,9 @@ pub fn act(stage: &Stage, place: &[(&str, &str)]) {
     });
 }
 
-/// Whether a pod is that of a check.
+/// Whether a pod is that of a check, of whatever resource.
 pub fn is_check(pod: &Pod) -> bool {
-    pod.metadata.name.as_deref() == Some(NAME)
+    pod.metadata.name.as_deref().is_some_and(|name| name.ends_with("-check"))
 }
 
 /// The same with an operator.
