@@ -170,11 +170,16 @@ fn mesh(cluster: &Cluster) -> Result<Value> {
             r#"Object.spec.{kind}{{name: "{name}", image: "{SANDBOX_IMAGE}", imagePullPolicy: "IfNotPresent", securityContext: Object.spec.{kind}.securityContext{{runAsUser: 65532}}{more}}}"#
         )
     };
-    let expression = format!(
-        r#"[JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{NAME}/seen"]}}, JSONPatch{{op: "add", path: "/spec/initContainers", value: [{}]}}, JSONPatch{{op: "add", path: "/spec/containers/-", value: {}}}]"#,
-        proxy("initContainers", SIDE_CARS[0], r#", restartPolicy: "Always""#),
-        proxy("containers", SIDE_CARS[1], ""),
-    );
+    // The API server takes no list of objects as one value.
+    let add = |path: &str, value: &str| format!(r#"JSONPatch{{op: "add", path: "{path}", value: {value}}}"#);
+    let patches = [
+        add("/metadata/finalizers", "[]"),
+        add("/metadata/finalizers/-", &format!(r#""{NAME}/seen""#)),
+        add("/spec/initContainers", "[]"),
+        add("/spec/initContainers/-", &proxy("initContainers", SIDE_CARS[0], r#", restartPolicy: "Always""#)),
+        add("/spec/containers/-", &proxy("containers", SIDE_CARS[1], "")),
+    ];
+    let expression = format!("[{}]", patches.join(", "));
     let policy = json!({
         "apiVersion": version, "kind": "MutatingAdmissionPolicy", "metadata": {"name": NAME},
         "spec": {
