@@ -11,6 +11,21 @@ use crate::{
     world::PASSWORD,
 };
 
+/// The server's pods still have the authorities of the values before, and lose them with the new ones.
+#[tokio::test]
+async fn authorities_that_go_with_the_change_prove_nothing() -> Result<()> {
+    let stage = open(&[]).await?;
+    stage.ready(&from_pods("")).await?;
+    let without = json!({"spec": {"tls": null}});
+    stage.workspace.patch("LdapConfig", "corp", &without).await?;
+    let status =
+        stage.workspace.wait_for_reason("LdapConfig", "corp", "Verified", "UnknownAuthority").await?;
+    assert_eq!(said(&status, "Published"), "False HoldingLastVerified");
+    let check = check(&status, "TlsVerifies").context("no TlsVerifies")?;
+    assert_eq!(check["from"], "ServerPod");
+    Ok(())
+}
+
 #[tokio::test]
 async fn values_that_a_pod_has_proven_are_published_and_proven_again_after_the_rollout() -> Result<()> {
     let stage = open(&[]).await?;
