@@ -57,10 +57,15 @@ pub async fn is_gone(workspace: &Workspace, kind: &str, name: &str) -> Result<()
     })
     .await;
     let Err(error) = ended else { return Ok(()) };
+    Err(error.context(seen(workspace, kind, name).await?))
+}
+
+/// All that is seen of a resource, its pods and its events, for the output of a test that waited in vain.
+pub async fn seen(workspace: &Workspace, kind: &str, name: &str) -> Result<String> {
     let pods: Api<Pod> = Api::namespaced(workspace.client().clone(), workspace.namespace());
     let pods = pods.list(&ListParams::default()).await?.items;
-    let (object, events) = (resources.get_opt(name).await?, workspace.events().await?);
-    Err(error.context(format!("{object:#?}\n{pods:#?}\n{events}")))
+    let (object, events) = (workspace.resources(kind)?.get_opt(name).await?, workspace.events().await?);
+    Ok(format!("{object:#?}\n{pods:#?}\n{events}"))
 }
 
 /// The message of a condition.

@@ -338,9 +338,12 @@ async fn killed_at_write(write: usize) -> Result<usize> {
             start(&mut stage, &proxy)?;
         }
         proxy.disarm();
-        eventually("the end", || async { Ok(is_over(&stage, story, before).await?.then_some(())) })
-            .await
-            .with_context(|| format!("{story:?}"))?;
+        let ended =
+            eventually("the end", || async { Ok(is_over(&stage, story, before).await?.then_some(())) }).await;
+        if ended.is_err() {
+            let seen = super::other_resources::seen(&stage.workspace, "LdapConfig", "corp").await?;
+            ended.with_context(|| format!("{story:?}: {seen}"))?;
+        }
     }
     stage.expect_no_broken_reference()?;
     Ok(deaths)
