@@ -1,6 +1,6 @@
 //! The certificate authorities that a server trusts, read from its file system.
 
-use std::fs;
+use std::{fs, io};
 
 use anyhow::Context;
 
@@ -43,7 +43,7 @@ impl ServerAuthorities {
         for file in files(settings, AUTHORITIES) {
             let certificates = certificates(settings, &file);
             if !is_installed(&file) {
-                if certificates.as_ref().is_some_and(|certificates| !certificates.is_empty()) {
+                if certificates.as_ref().is_ok_and(|certificates| !certificates.is_empty()) {
                     notes.push(format!(
                         "{file} is not read at the start of the image: its name must end in .crt."
                     ));
@@ -51,15 +51,15 @@ impl ServerAuthorities {
                 continue;
             }
             match certificates {
-                Some(certificates) if !certificates.is_empty() => added.push_str(&certificates),
-                Some(_) => notes.push(format!("{file} has no certificate in PEM.")),
-                None => notes.push(format!("{file} cannot be read by this process.")),
+                Ok(certificates) if !certificates.is_empty() => added.push_str(&certificates),
+                Ok(_) => notes.push(format!("{file} has no certificate in PEM.")),
+                Err(_) => notes.push(format!("{file} cannot be read by this process.")),
             }
         }
         if let Some(file) = further {
-            let text = fs::read(settings.place(file))
-                .with_context(|| format!("cannot read {file} (--authorities)"))?;
-            added.push_str(&only_certificates(&String::from_utf8_lossy(&text)));
+            let certificates = certificates(settings, file);
+            let certificates = certificates.with_context(|| format!("cannot read {file} (--authorities)"))?;
+            added.push_str(&certificates);
         }
         if !added.is_empty() && !settings.reads_added() {
             notes.push(format!(
@@ -69,7 +69,7 @@ impl ServerAuthorities {
         }
         let own: String = files(settings, DIRECTORY_AUTHORITIES)
             .iter()
-            .filter_map(|file| certificates(settings, file))
+            .filter_map(|file| certificates(settings, file).ok())
             .collect();
         let for_directory = [added.as_str(), &own].concat();
         let some = |text: String| (!text.is_empty()).then_some(text);
@@ -102,10 +102,10 @@ fn is_installed(file: &str) -> bool {
     file.strip_suffix(".crt").is_some()
 }
 
-/// The certificates of a file; `None` if it cannot be read.
-fn certificates(settings: &RootSettings, file: &str) -> Option<String> {
-    let text = fs::read(settings.place(file)).ok()?;
-    Some(only_certificates(&String::from_utf8_lossy(&text)))
+/// The certificates of a file.
+fn certificates(settings: &RootSettings, file: &str) -> io::Result<String> {
+    let text = fs::read(settings.place(file))?;
+    Ok(only_certificates(&String::from_utf8_lossy(&text)))
 }
 
 /// Every file below a directory, sorted. Kubernetes keeps copies of what it mounts in entries that begin with a dot.
