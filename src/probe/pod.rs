@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, Container, EnvVar, EnvVarSource, LocalObjectReference, Pod, PodReadinessGate,
-        PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile,
-        SecretKeySelector, SecurityContext,
+        PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecretKeySelector,
+        SecurityContext,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -25,7 +25,7 @@ use self::place::ServerPlace;
 use crate::{
     api::GROUP,
     references::Requirement,
-    workloads::{Owner, SourceContents},
+    workloads::{Owner, ServerTemplate},
 };
 
 /// The container that checks.
@@ -67,11 +67,7 @@ pub struct ProbePod<'a> {
     /// Annotations that say what the pod is for.
     pub annotations: &'a BTreeMap<String, String>,
     /// The pod template of the server.
-    pub template: &'a PodTemplateSpec,
-    /// The container of the server in it; `None` means its only one.
-    pub container: Option<&'a str>,
-    /// What each source of the server's `envFrom` has, in that order.
-    pub sources: &'a [SourceContents],
+    pub server: &'a ServerTemplate,
     /// How the resource appears in the template: what it has put there is not what the candidate would.
     pub resource: &'a Owner,
     /// The operator's own image.
@@ -94,7 +90,7 @@ impl ProbePod<'_> {
     /// The pod. It runs in the place of the server, apart from what `restricted` forbids (such as the node's own
     /// network), and apart from wishes of the server to be away from other pods, which could keep it from any node.
     pub fn build(&self) -> Pod {
-        let place = ServerPlace::of(self.template, self.container, self.sources, self.resource);
+        let place = ServerPlace::of(self.server, self.resource);
         let ServerPlace { labels, mut annotations, spec, variables, sources, mut volumes, mut mounts } =
             place;
         annotations.extend(self.annotations.clone());

@@ -30,7 +30,7 @@ pub enum SourceContents {
 
 impl ServerTemplate {
     /// The container that runs the server.
-    fn server(&self) -> Option<&Container> {
+    pub fn server(&self) -> Option<&Container> {
         let containers = &self.template.spec.as_ref()?.containers;
         match &self.container {
             Some(name) => containers.iter().find(|container| container.name == *name),

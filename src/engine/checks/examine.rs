@@ -47,7 +47,7 @@ pub(in crate::engine) async fn examine<K: Kind>(
     let recency =
         if known.as_ref().is_some_and(is_recent) { HistoryState::Recent } else { HistoryState::Outdated };
     if object.common().check_from == CheckFrom::ServerPod {
-        return examine_from_pod(object, context, planned, checked_inputs, (known, recency)).await;
+        return examine_from_pod(object, context, planned, checked_inputs, (known, recency), published).await;
     }
     if let (Some(known), HistoryState::Recent) = (&known, recency) {
         context.memory.remember(object, known.clone());

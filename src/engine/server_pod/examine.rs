@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::Reason,
     engine::{
-        CheckHistory, CheckedInputs, Context, Findings, Kind, Planned, Renewal,
+        CheckHistory, CheckedInputs, Context, Findings, Kind, Planned, Renewal, Values,
         checks::{examine::conclude, terms::terms},
     },
     error::Error,
@@ -20,13 +20,14 @@ use crate::{
 };
 
 /// The findings for the current inputs: remembered ones, those of a pod that has answered, or none yet. `known` is what
-/// is remembered, and `need` whether that is recent enough.
+/// is remembered, and whether that is recent enough; `published` is what the Secret of the resource has.
 pub(in crate::engine) async fn examine_from_pod<K: Kind>(
     object: &K,
     context: &Context<K>,
     planned: &Planned<K>,
     checked_inputs: &CheckedInputs,
     known: (Option<CheckHistory<K::Evidence>>, HistoryState),
+    published: Option<&Values>,
 ) -> Result<CheckHistory<K::Evidence>, Error> {
     let (known, recency) = known;
     let memory = context.memory.server_pod(object);
@@ -51,7 +52,8 @@ pub(in crate::engine) async fn examine_from_pod<K: Kind>(
             let _permit = context.api_permits.take(&namespace).await;
             context.cluster.now().await?;
             let presence = memory.presence;
-            let step = PodStep { object, context, planned, network: &network, pods, check, need, presence };
+            let network = &network;
+            let step = PodStep { object, context, planned, network, pods, check, published, need, presence };
             step.take().await?
         }
         None if need == VerdictNeed::Known => PodLook::Idle,

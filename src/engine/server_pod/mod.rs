@@ -11,8 +11,8 @@
 //!   sent by a second pod.
 //!
 //! In reading order: [`candidate`] makes the objects, [`outcome`] reads the verdict, [`cluster`] reads, creates and
-//! deletes, [`step`] takes the next step, about which [`decide`] decides, [`examine`] is the step of the checks in a run, and [`news`] is what the
-//! rest of a run asks of all this.
+//! deletes, [`step`] takes the next step, about which [`decide`] decides, [`examine`] is the step of the checks in a
+//! run, and [`news`] is what the rest of a run asks of all this.
 
 mod candidate;
 mod cluster;

@@ -16,10 +16,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    engine::{
-        CA_FILE, Context, Findings, Kind, Planned,
-        publish::secret::{self, owner_in_targets},
-    },
+    engine::{CA_FILE, Context, Findings, Kind, Planned, Values, publish::secret::owner_in_targets},
     error::{Error, StepError},
     net::{Network, Said},
     probe::ProbeProgress,
@@ -67,6 +64,8 @@ pub(super) struct PodStep<'a, K: Kind> {
     pub(super) network: &'a Network,
     pub(super) pods: &'a ServerPods,
     pub(super) check: PodCheck<'a, K>,
+    /// The values in the published Secret, which the server has or is about to have.
+    pub(super) published: Option<&'a Values>,
     pub(super) need: VerdictNeed,
     pub(super) presence: PodPresence,
 }
@@ -179,8 +178,7 @@ impl<K: Kind> PodStep<'_, K> {
             return Ok(self.obstacle("spec has no target"));
         };
         let of_resource = owner_in_targets(*object);
-        let (_, published) = secret::read(&context.client, *object).await?;
-        let given = published.values().and_then(|values| values.get(CA_FILE)).map(Sensitive::expose);
+        let given = self.published.and_then(|values| values.get(CA_FILE)).map(Sensitive::expose);
         let template =
             Box::pin(workloads::server_template(&context.client, &namespace, &target, &of_resource, given));
         let server = match template.await {

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
-    Affinity, Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, PodTemplateSpec, SecretVolumeSource,
-    Volume, VolumeMount,
+    Affinity, Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, SecretVolumeSource, Volume, VolumeMount,
 };
 use serde_json::Value;
 
@@ -12,7 +11,7 @@ use super::key_of_secret;
 use crate::{
     references::Requirement,
     values::{CA_FILE, HOST},
-    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES, Owner, SourceContents},
+    workloads::{AUTHORITIES, DIRECTORY_AUTHORITIES, Owner, ServerTemplate, SourceContents},
 };
 
 /// The parts of a server's pod template that decide what a connection meets.
@@ -80,12 +79,9 @@ const OF_CONNECTIONS: [&str; 7] =
     ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG"];
 
 impl ServerPlace {
-    pub(super) fn of(
-        template: &PodTemplateSpec,
-        container: Option<&str>,
-        sources: &[SourceContents],
-        resource: &Owner,
-    ) -> Self {
+    pub(super) fn of(template: &ServerTemplate, resource: &Owner) -> Self {
+        let (sources, server) = (&template.sources, template.server().cloned().unwrap_or_default());
+        let template = &template.template;
         let metadata = template.metadata.clone().unwrap_or_default();
         let mut labels = metadata.labels.unwrap_or_default();
         labels.retain(|name, _| !OF_ONE_POD.contains(&name.as_str()));
@@ -98,11 +94,6 @@ impl ServerPlace {
             annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
         let pod = template.spec.clone().unwrap_or_default();
-        let server = match container {
-            Some(name) => pod.containers.iter().find(|each| each.name == name),
-            None => pod.containers.first(),
-        };
-        let server = server.cloned().unwrap_or_default();
         // What the resource has put there now may go with the candidate.
         let others: Vec<_> = pod
             .volumes

@@ -1,4 +1,5 @@
 use super::*;
+use crate::workloads::SourceContents;
 
 /// The pod template of a server that has everything.
 const TEMPLATE: &str = "
@@ -75,7 +76,11 @@ fn build_with(
     authorities: CandidateAuthorities,
     sources: &[SourceContents],
 ) -> Pod {
-    let template: PodTemplateSpec = serde_yaml::from_str(template).unwrap();
+    let server = ServerTemplate {
+        template: serde_yaml::from_str(template).unwrap(),
+        container: container.map(str::to_owned),
+        sources: sources.to_vec(),
+    };
     let owner = OwnerReference {
         api_version: "auth.wandb.com/v1alpha1".to_owned(),
         kind: "LdapConfig".to_owned(),
@@ -89,9 +94,7 @@ fn build_with(
         namespace: "team",
         owner: &owner,
         annotations: &BTreeMap::from([("auth.wandb.com/checked-inputs".to_owned(), "1".to_owned())]),
-        template: &template,
-        container,
-        sources,
+        server: &server,
         resource: &Owner::new("LdapConfig", "ldap", "operator", "corp", "corp-ldap".to_owned()),
         image: "registry.example.com/wandb-auth-operator:1",
         pull_secrets: &["pull".to_owned()],
