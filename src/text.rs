@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     fmt,
     ops::Deref,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -13,8 +13,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A short text that is kept for long. Equal texts are one copy in memory: what is found of thousands of resources is
 /// mostly the same, and is in the watched object, in what the last run found and in what was written.
+///
+/// It is one pointer, since there are many more of them than there are texts.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Arc<str>);
+pub struct Text(Arc<Box<str>>);
 
 /// The texts that are in use, and some that were.
 static TEXTS: LazyLock<Mutex<TextPool>> = LazyLock::new(Mutex::default);
@@ -24,38 +26,63 @@ const FEW: usize = 1024;
 
 #[derive(Default)]
 struct TextPool {
-    texts: HashSet<Arc<str>>,
+    texts: HashSet<Text>,
     /// How many there are before those go that nobody uses any more.
     limit: usize,
 }
 
 impl TextPool {
-    fn copy_of(&mut self, text: &str) -> Arc<str> {
+    fn copy_of(&mut self, text: &str) -> Text {
         if let Some(known) = self.texts.get(text) {
-            return Arc::clone(known);
+            return known.clone();
         }
         if self.texts.len() >= self.limit.max(FEW) {
-            self.texts.retain(|text| Arc::strong_count(text) > 1);
+            self.texts.retain(Text::is_used);
             // Twice as many as are in use: looking through all of them takes no longer than it took to add them.
             self.limit = self.texts.len() * 2;
         }
-        let text: Arc<str> = Arc::from(text);
-        self.texts.insert(Arc::clone(&text));
+        let text = Text(Arc::new(text.into()));
+        self.texts.insert(text.clone());
         text
+    }
+
+    /// The copy that somebody beside the pool has.
+    fn used(&self, text: &str) -> Option<Text> {
+        self.texts.get(text).filter(|known| known.is_used()).cloned()
     }
 }
 
+fn pool() -> MutexGuard<'static, TextPool> {
+    // A panic elsewhere leaves the pool whole: every change to it is a single call.
+    TEXTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Text {
+    /// The copy of this text, if anybody has one. To look something up, a text that nobody has needs no copy.
+    pub fn known(text: &str) -> Option<Self> {
+        pool().used(text)
+    }
+
+    /// Whether anybody beside the pool has it.
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// The text itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
+impl Default for Text {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        // A panic elsewhere leaves the pool whole: every change to it is a single call.
-        Self(TEXTS.lock().unwrap_or_else(PoisonError::into_inner).copy_of(text))
+        pool().copy_of(text)
     }
 }
 
@@ -67,7 +94,7 @@ impl From<String> for Text {
 
 impl From<Text> for String {
     fn from(text: Text) -> Self {
-        (*text.0).to_owned()
+        text.as_str().to_owned()
     }
 }
 
@@ -93,25 +120,25 @@ impl AsRef<str> for Text {
 
 impl PartialEq<str> for Text {
     fn eq(&self, other: &str) -> bool {
-        *self.0 == *other
+        self.as_str() == other
     }
 }
 
 impl PartialEq<&str> for Text {
     fn eq(&self, other: &&str) -> bool {
-        *self.0 == **other
+        self.as_str() == *other
     }
 }
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&*self.0, f)
+        fmt::Display::fmt(self.as_str(), f)
     }
 }
 
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -171,12 +198,14 @@ mod tests {
             assert!(pool.texts.len() <= FEW);
         }
         for (number, text) in kept.iter().enumerate() {
-            assert!(Arc::ptr_eq(text, &pool.copy_of(&format!("kept {number}"))));
+            assert!(Arc::ptr_eq(&text.0, &pool.copy_of(&format!("kept {number}")).0));
         }
         let many: Vec<_> = (0..4 * FEW).map(|number| pool.copy_of(&format!("many {number}"))).collect();
         assert!(pool.texts.len() >= many.len());
         drop(many);
         (0..8 * FEW).for_each(|number| drop(pool.copy_of(&format!("more {number}"))));
         assert!(pool.texts.len() <= 8 * FEW);
+        assert_eq!(pool.used("kept 7").as_ref(), kept.get(7));
+        assert_eq!((pool.used("more 1"), pool.used("never there")), (None, None));
     }
 }

@@ -4,6 +4,7 @@
 //! `check` command and the documentation agree; see `crds/` for what is generated from these types.
 
 pub mod common;
+mod condition;
 pub mod duration;
 pub mod instance;
 pub mod jwt_issuer;
@@ -20,6 +21,7 @@ pub use common::{
     AdoptionPolicy, CaBundleSource, CheckFrom, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy,
     TargetSpec, TlsSpec,
 };
+pub use condition::Condition;
 pub use duration::Duration;
 pub use instance::InstanceSpec;
 pub use jwt_issuer::{JwtIssuer, JwtIssuerSpec};

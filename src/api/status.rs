@@ -1,11 +1,11 @@
 //! `status`: what the operator found, in a form that is equal when the findings are equal.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CheckFrom;
+use super::{CheckFrom, Condition};
 use crate::text::Text;
 
 /// What the operator found out about a resource.
@@ -119,7 +119,18 @@ pub struct CheckStatus {
 
 /// How a check ended.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, strum::IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    JsonSchema,
+    strum::IntoStaticStr,
 )]
 pub enum CheckResult {
     /// As it should be.

@@ -170,11 +170,11 @@ fn others(resource: &ResourceReport) -> Vec<Branch> {
     }
     let steps = STEPS.iter().filter_map(|type_| find(&resource.conditions, *type_));
     let others = steps.filter(|condition| {
-        condition.status == "False" && Some(&condition.type_) != resource.condition.as_ref()
+        condition.status == "False" && Some(condition.type_.as_str()) != resource.condition.as_deref()
     });
     let branches = others.map(|condition| {
         let label = format!("{}: {}", condition.type_, condition.reason);
-        Branch::new(Mark::Doubtful, label).saying(&condition.message)
+        Branch::new(Mark::Doubtful, label).saying(condition.message.as_str())
     });
     branches.collect()
 }

@@ -2,7 +2,7 @@
 //! value. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Event, apimachinery::pkg::apis::meta::v1::Condition};
+use k8s_openapi::api::core::v1::Event;
 use serde::Serialize;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     standing::{ResourceJudgement, ResourceStanding, standing},
 };
 use crate::{
-    api::{CheckResult, CheckStatus, GROUP},
+    api::{CheckResult, CheckStatus, Condition, GROUP},
     cli::CommandVerdict,
     workloads::Target,
 };

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 use strum::IntoStaticStr;
 
@@ -11,7 +10,7 @@ use super::{
     moments::minute,
     observed::{ObservedCluster, ObservedResource},
 };
-use crate::api::{ConditionType, Reason};
+use crate::api::{Condition, ConditionType, Reason};
 
 /// What a resource comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr)]
@@ -91,18 +90,18 @@ pub(super) fn standing(observed: &ObservedCluster, resource: &ObservedResource) 
     }
     let named = |standing, condition: &Condition, message: String| ResourceJudgement {
         standing,
-        condition: Some(condition.type_.clone()),
-        reason: Some(condition.reason.clone()),
+        condition: Some(condition.type_.to_string()),
+        reason: Some(condition.reason.to_string()),
         message,
     };
     if ready.status == "True" {
         return match contradiction(observed, resource) {
             Some(message) => told(ResourceStanding::Outdated, message),
-            None => named(ResourceStanding::Ready, ready, ready.message.clone()),
+            None => named(ResourceStanding::Ready, ready, ready.message.to_string()),
         };
     }
     if ready.reason == Reason::Suspended.as_str() {
-        return named(ResourceStanding::Suspended, ready, ready.message.clone());
+        return named(ResourceStanding::Suspended, ready, ready.message.to_string());
     }
     let cause = cause(&status.conditions).unwrap_or(ready);
     let is_moving = cause.reason == Reason::Progressing.as_str();

@@ -84,18 +84,19 @@ fn stays(problem: &Problem) -> EventDraft {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
+    use crate::{api::Condition, text::Text};
 
     #[test]
     fn what_takes_long_is_looked_at_less_often() {
         let status = |since: i64| Status {
             conditions: vec![Condition {
-                type_: ConditionType::RolledOut.to_string(),
-                status: "False".to_owned(),
-                reason: "Progressing".to_owned(),
-                message: String::new(),
+                type_: ConditionType::RolledOut.as_str().into(),
+                status: "False".into(),
+                reason: "Progressing".into(),
+                message: Text::default(),
                 last_transition_time: Time(Timestamp::from_second(since).unwrap()),
                 observed_generation: None,
             }],

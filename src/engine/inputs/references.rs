@@ -8,7 +8,7 @@ use std::{
 use futures::future::try_join_all;
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Secret},
-    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, Client, api::ListParams, core::DynamicObject};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -17,7 +17,7 @@ use serde_json::Value;
 pub use crate::references::{ObjectKey, Reference, ReferenceSource, ReferencedKind, Requirement};
 
 use crate::{
-    api::{ConditionType, MANAGED_BY_LABEL, MANAGER, common::is_object_name},
+    api::{Condition, ConditionType, MANAGED_BY_LABEL, MANAGER, common::is_object_name},
     similar::most_similar,
 };
 

@@ -3,11 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
 use super::contender::{Identified, Proof, PublicationState};
 use crate::{
-    api::{ConditionType, Reason, Status},
+    api::{Condition, ConditionType, Reason, Status},
     engine::{CheckedInputs, Kind},
     workloads::Target,
 };

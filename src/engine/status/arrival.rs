@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     draft::{ConditionDraft, ConditionState},
     reading::find,
 };
-use crate::api::{ConditionType, Reason, Status};
+use crate::api::{Condition, ConditionType, Reason, Status};
 
 /// For so long no person has to act. It is longer than a tool takes to apply what belongs together.
 const ARRIVAL: SignedDuration = SignedDuration::from_secs(15);
@@ -62,10 +61,10 @@ mod tests {
 
     fn condition(type_: ConditionType, reason: Reason, since: i64) -> Condition {
         Condition {
-            type_: type_.as_str().to_owned(),
-            status: "True".to_owned(),
-            reason: reason.to_string(),
-            message: String::new(),
+            type_: type_.as_str().into(),
+            status: "True".into(),
+            reason: reason.as_str().into(),
+            message: "".into(),
             last_transition_time: Time(Timestamp::from_second(since).unwrap()),
             observed_generation: Some(1),
         }

@@ -1,7 +1,7 @@
 //! Derives the status of a resource from the outcome of a run. The functions are pure.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     conditions::{accepted, progress, published, ready, resolved, rolled_out, shorten, verified},
@@ -10,7 +10,7 @@ use super::{
     reading::find,
     warnings::{names_of_warnings, number_of_warnings},
 };
-use crate::api::{CheckStatus, ConditionType, Status, status::SecretReference};
+use crate::api::{CheckStatus, Condition, ConditionType, Status, status::SecretReference};
 use crate::engine::{
     Finding, Publication,
     delivery::{Delivered, Progress},
@@ -132,10 +132,10 @@ fn with_transition_time(
         .find(|condition| condition.type_ == type_ && condition.status == status)
         .map_or(Time(now), |condition| condition.last_transition_time.clone());
     Condition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
-        reason: draft.reason.to_string(),
-        message: draft.message,
+        type_: type_.into(),
+        status: status.into(),
+        reason: draft.reason.as_str().into(),
+        message: draft.message.into(),
         last_transition_time: since,
         observed_generation: generation,
     }

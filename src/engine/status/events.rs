@@ -1,12 +1,12 @@
 //! Decides which changes of a resource become events. The functions are pure.
 
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::warnings::{WORTH_A_LOOK, count_warnings, names_of_warnings};
 use crate::engine::Publication;
 use crate::{
-    api::{CheckResult, ConditionType, Reason, Status, names::EventReason},
+    api::{CheckResult, Condition, ConditionType, Reason, Status, names::EventReason},
     problem::quote,
 };
 
@@ -156,11 +156,11 @@ fn transition(
         _ if is_back => None,
         _ => return None,
     };
-    let is_in_ready = ready.is_some_and(|ready| ready.message.contains(&now.message));
+    let is_in_ready = ready.is_some_and(|ready| ready.message.contains(now.message.as_str()));
     let notice = event.map(|(tone, reason)| EventDraft {
         tone,
         reason,
-        action: now.reason.clone(),
+        action: now.reason.to_string(),
         note: if is_in_ready && now.status != "True" {
             format!(
                 "{type_} is {}: {}. The condition Ready says what was seen and what to do.",
@@ -174,8 +174,8 @@ fn transition(
     Some(Transition {
         condition: type_,
         tone: event.map_or(EventType::Normal, |(tone, _)| tone),
-        reason: now.reason.clone(),
-        message: now.message.clone(),
+        reason: now.reason.to_string(),
+        message: now.message.to_string(),
         notice,
     })
 }
@@ -185,7 +185,7 @@ fn suspension(before: Option<&Condition>, now: Option<&Condition>) -> Option<Tra
     let is_suspended =
         |ready: Option<&Condition>| ready.is_some_and(|ready| ready.reason == Reason::Suspended.as_str());
     let (reason, message) = match (is_suspended(before), is_suspended(now)) {
-        (false, true) => (EventReason::Suspended, now?.message.clone()),
+        (false, true) => (EventReason::Suspended, now?.message.to_string()),
         (true, false) => {
             let message = "spec.suspend is false again, so the resource is checked and written as before.";
             (EventReason::Resumed, message.to_owned())

@@ -1,8 +1,6 @@
 //! Reads from a status what an earlier run found. The functions are pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
-use crate::api::{ConditionType, Reason, Status};
+use crate::api::{Condition, ConditionType, Reason, Status};
 
 pub(super) fn find(conditions: &[Condition], type_: ConditionType) -> Option<Condition> {
     conditions.iter().find(|condition| condition.type_ == type_.as_str()).cloned()

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
 use crate::{
-    api::{CheckName, CheckResult, CheckStatus, ConditionType, Reason},
+    api::{CheckName, CheckResult, CheckStatus, Condition, ConditionType, Reason},
     cli::{
         status::{
             draw::{explanation, mark, plural, word},
@@ -64,7 +63,7 @@ impl PictureDetail {
             mark: mark_of(condition),
             title: format!("{}: {}", condition.type_, condition.reason),
             time: Some(condition.last_transition_time.0),
-            text: condition.message.clone(),
+            text: condition.message.to_string(),
         }
     }
 
@@ -116,7 +115,7 @@ fn judged(condition: Option<&Condition>, good: &str, nothing: &str) -> (Mark, St
         Some(condition) => match mark_of(condition) {
             Mark::Good => (Mark::Good, good.to_owned()),
             Mark::Idle => (Mark::Idle, nothing.to_owned()),
-            mark => (mark, condition.reason.clone()),
+            mark => (mark, condition.reason.to_string()),
         },
         None => (Mark::Idle, nothing.to_owned()),
     }

@@ -1,16 +1,18 @@
 //! What happened lately, and what comes next, in the order of time. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
 use super::{nodes::mark_of, picture::PicturePlace};
-use crate::cli::{
-    status::{
-        report::{EventReport, ResourceReport},
-        standing::{STEPS, find},
+use crate::{
+    api::Condition,
+    cli::{
+        status::{
+            report::{EventReport, ResourceReport},
+            standing::{STEPS, find},
+        },
+        tree::Mark,
     },
-    tree::Mark,
 };
 
 /// Something that happened to a resource, or will.
@@ -83,7 +85,7 @@ fn of_resource(resource: &ResourceReport, place: &PicturePlace) -> Vec<TimelineE
 
 /// Whether the event is about this change of the condition.
 fn tells_of(event: &EventReport, condition: &Condition) -> bool {
-    let is_named = event.reason == condition.type_ || event.reason == condition.reason;
+    let is_named = condition.type_ == *event.reason || condition.reason == *event.reason;
     let changed = condition.last_transition_time.0;
     is_named && event.time.is_some_and(|time| time.duration_since(changed).abs() <= TOGETHER)
 }

@@ -1,6 +1,6 @@
 //! How findings count, and when the checks are repeated.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use super::{
@@ -8,8 +8,9 @@ use super::{
     *,
 };
 use crate::{
-    api::{CheckFrom, CheckName, CheckResult, ConditionType, Reason, Status},
+    api::{CheckFrom, CheckName, CheckResult, Condition, ConditionType, Reason, Status},
     engine::{Account, CheckedInputs},
+    text::Text,
 };
 
 const SCHEDULE: Schedule =
@@ -210,10 +211,10 @@ fn a_refused_change_disproves_nothing_and_is_asked_for_again_after_an_hour() {
 
 fn condition(type_: ConditionType, status: &str) -> Condition {
     Condition {
-        type_: type_.to_string(),
-        status: status.to_owned(),
-        reason: type_.to_string(),
-        message: String::new(),
+        type_: type_.as_str().into(),
+        status: status.into(),
+        reason: type_.as_str().into(),
+        message: Text::default(),
         last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
         observed_generation: None,
     }
@@ -318,7 +319,7 @@ fn what_was_proven_survives_a_restart_but_not_an_upgrade() {
     assert!(matches!(recovered.verdict(3), RunVerdict::Failed(_)), "and Verified does not flip");
     let mut unverified = outage.clone();
     for condition in &mut unverified {
-        condition.reason = Reason::PublishedUnverified.to_string();
+        condition.reason = Reason::PublishedUnverified.as_str().into();
     }
     assert!(recover(&inputs.to_string(), &unverified).is_none(), "what was never proven is not now");
     assert!(recover("spec=1 operator=0.0.0", &tolerated).is_none());

@@ -237,7 +237,7 @@ fn a_suspended_resource_keeps_what_was_found() {
 fn no_sentence_is_told_more_than_twice() {
     for (name, outcome, publication) in situations() {
         let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
-        let conditions = status.conditions.iter().map(|condition| condition.message.clone());
+        let conditions = status.conditions.iter().map(|condition| condition.message.to_string());
         let checks = status.checks.iter().map(|check| check.message.to_string());
         let events = transitions(None, &status).into_iter().filter_map(|one| Some(one.notice?.note));
         let told: Vec<_> = conditions.chain(checks).chain(events).collect();
