@@ -4,6 +4,7 @@
 pub mod addresses;
 mod clock;
 mod cluster;
+mod connections;
 mod load;
 mod proxied;
 mod requests;
@@ -29,10 +30,7 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body as HttpBody, Frame, SizeHint},
 };
-use kube::{
-    Client, Config,
-    client::{Body, ClientBuilder},
-};
+use kube::{Client, Config, client::Body};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Layer, Service};
 
@@ -54,12 +52,12 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(35);
 /// The client does not retry requests: the caller knows better how often to try, and reports what the API server
 /// said.
 pub fn client(mut config: Config, writes: &Writes, requests: &Requests) -> kube::Result<Client> {
-    config.default_retry = false;
     let layer = Limits { writes: writes.clone(), requests: requests.clone() };
-    match config.proxy_url.take() {
-        None => Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build()),
-        Some(proxy) => Ok(proxied::builder(&config, &proxy)?.with_layer(&layer).build()),
-    }
+    let builder = match config.proxy_url.take() {
+        None => connections::builder(&config, connections::direct())?,
+        Some(proxy) => connections::builder(&config, proxied::tunnels(&proxy)?)?,
+    };
+    Ok(builder.with_layer(&layer).build())
 }
 
 /// Counts the writes that have been sent but not answered yet, and learns from the answers what the API server can

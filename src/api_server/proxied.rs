@@ -9,47 +9,30 @@ use std::{
 
 use futures::future::BoxFuture;
 use hyper::{
-    Response, Uri,
-    body::Incoming,
+    Uri,
     rt::{Read, ReadBufCursor, Write},
 };
 use hyper_util::{
-    client::legacy::{
-        self,
-        connect::{Connected, Connection},
-    },
-    rt::{TokioExecutor, TokioIo},
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
 };
-use kube::{
-    Config, Error,
-    client::{Body, ClientBuilder, ConfigExt},
-};
+use kube::Error;
 use tokio::net::TcpStream;
-use tower::{BoxError, Layer, Service, util::BoxService};
+use tower::{BoxError, Service};
 
 use crate::net::{Duplex, Endpoint, Host, Proxy, Trust, secure, tunnel, usable};
-
-type ProxiedService = BoxService<hyper::Request<Body>, Response<Incoming>, BoxError>;
 
 /// How long connecting to the proxy may take. The time limit of the request counts as well.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
-/// A client whose connections go through this proxy. The system's authorities vouch for a proxy with TLS, and the
-/// kubeconfig's for the API server.
-pub(super) fn builder(config: &Config, proxy: &Uri) -> kube::Result<ClientBuilder<ProxiedService>> {
+/// Connects through this proxy. The system's authorities vouch for a proxy with TLS, and the kubeconfig's for the API
+/// server.
+pub(super) fn tunnels(proxy: &Uri) -> kube::Result<Tunnels> {
     let unusable = |message: String| Error::Service(Unreached(message).into());
     let proxy = Proxy::parse(&proxy.to_string())
         .ok_or_else(|| unusable("the proxy's URL cannot be read".to_owned()))?;
     usable(&proxy).map_err(|problem| unusable(problem.message))?;
-    let tunnels = Tunnels { proxy, trust: Trust::system() };
-    let connector = config.rustls_https_connector_with_connector(tunnels)?;
-    let client = legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
-    let service = config.extra_headers_layer()?.layer(Erring(client));
-    let service = match config.auth_layer()? {
-        Some(authentication) => BoxService::new(config.base_uri_layer().layer(authentication.layer(service))),
-        None => BoxService::new(config.base_uri_layer().layer(service)),
-    };
-    Ok(ClientBuilder::new(service, config.default_namespace.clone()))
+    Ok(Tunnels { proxy, trust: Trust::system() })
 }
 
 /// No connection to the API server comes about.
@@ -57,34 +40,9 @@ pub(super) fn builder(config: &Config, proxy: &Uri) -> kube::Result<ClientBuilde
 #[error("{0}")]
 struct Unreached(String);
 
-/// A client whose errors have the type that layers expect.
-#[derive(Clone)]
-struct Erring<S>(S);
-
-impl<S, R> Service<R> for Erring<S>
-where
-    S: Service<R>,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-    S::Response: 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let answer = self.0.call(request);
-        Box::pin(async move { answer.await.map_err(Into::into) })
-    }
-}
-
 /// Makes connections to servers through the proxy.
 #[derive(Clone)]
-struct Tunnels {
+pub(super) struct Tunnels {
     proxy: Proxy,
     trust: Trust,
 }
@@ -126,7 +84,7 @@ async fn connect(proxy: &Proxy, trust: &Trust, server: &Uri) -> Result<Box<dyn D
 }
 
 /// A connection that a proxy has made.
-struct Tunnel(TokioIo<Box<dyn Duplex>>);
+pub(super) struct Tunnel(TokioIo<Box<dyn Duplex>>);
 
 impl Connection for Tunnel {
     fn connected(&self) -> Connected {
