@@ -17,13 +17,28 @@ use self::{
     limit::{Limit, LimitAnswer},
     presence::Presence,
 };
+use crate::shares::Permits;
 
 /// How much the API server can take.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Load {
     limit: Arc<Mutex<Limit>>,
     under_way: Arc<AtomicUsize>,
     presence: Arc<Mutex<Presence>>,
+    /// The turns of those who speak with it, by namespace. Those of all kinds are one queue.
+    turns: Permits<String>,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        let limit = Limit::default();
+        Self {
+            limit: Arc::new(Mutex::new(limit)),
+            under_way: Arc::default(),
+            presence: Arc::default(),
+            turns: Permits::new(limit.places()),
+        }
+    }
 }
 
 /// What kind of request was sent.
@@ -43,9 +58,14 @@ pub(super) struct RequestUnderWay {
 }
 
 impl Load {
-    /// How many runs of a kind may speak with it at a time.
+    /// How many runs may speak with it at a time.
     pub fn places(&self) -> usize {
         self.limit().places()
+    }
+
+    /// The turns of those runs.
+    pub(crate) fn turns(&self) -> &Permits<String> {
+        &self.turns
     }
 
     pub(super) fn begin(&self, sent: Sent) -> RequestUnderWay {

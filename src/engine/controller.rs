@@ -243,7 +243,8 @@ async fn in_slot<K: Kind>(
 ) -> Result<Action, Error> {
     let started = Instant::now();
     let _under_way = context.registry.begin_run(&*object);
-    let outcome = slot.during(AssertUnwindSafe(limited(&object, &context)).catch_unwind()).await;
+    let limited = AssertUnwindSafe(Box::pin(limited(&object, &context)));
+    let outcome = slot.during(limited.catch_unwind()).await;
     context.metrics.reconciled::<K>(started.elapsed());
     let reference = ObjectRef::from_obj(&*object);
     if present.get(&reference).is_none_or(|current| current.uid() != object.uid()) {
@@ -262,7 +263,7 @@ async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<A
         () = context.registry.endings().of(&namespace) => {}
         outcome = in_time(object, context) => return outcome,
     }
-    tokio::time::timeout(API_TIME, end_with_namespace(object, context))
+    tokio::time::timeout(API_TIME, Box::pin(end_with_namespace(object, context)))
         .await
         .unwrap_or(Err(Error::Timeout(API_TIME)))
 }
@@ -276,9 +277,11 @@ async fn in_time<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<A
                 .await
                 .unwrap_or(Err(Error::Timeout(limit)))
         }
-        Err(unreadable) => tokio::time::timeout(API_TIME, report_unreadable(unreadable, object, context))
-            .await
-            .unwrap_or(Err(Error::Timeout(API_TIME))),
+        Err(unreadable) => {
+            tokio::time::timeout(API_TIME, Box::pin(report_unreadable(unreadable, object, context)))
+                .await
+                .unwrap_or(Err(Error::Timeout(API_TIME)))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Context, Kind, Prepared,
+    Candidate, CheckedInputs, Contender, Context, Kind, Prepared,
     checks::{
         examine::examine,
         terms::{Age, UNCHECKED, checks},
@@ -14,6 +14,7 @@ use super::{
     plan::prepare_known,
     publish::write::{candidate, publish, renew_held, retain_secret},
     run_record::{RunRecord, ServerPodNews},
+    scheduling::api_permits::ApiPermit,
     server_pod,
     status::{
         inputs::Outcome,
@@ -27,22 +28,37 @@ use crate::{
 };
 
 /// Brings one resource to the state that its spec describes, as far as the checks prove that it works.
+///
+/// Each step is in a box of its own: many runs wait for the API server or for a server at a time, and each would have
+/// room for the largest step all the while.
 pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
     // The dependents of a resource that is being deleted belong to the garbage collector: a Secret that it
     // deleted must not be created again.
     if object.meta().deletion_timestamp.is_some() {
-        return release(object, context).await;
+        return Box::pin(release(object, context)).await;
     }
     let namespace = object.namespace().unwrap_or_default();
     context.memory.begin_status(object);
     let namesakes = context.namesakes(object).await;
     let mut events = RunEvents::new(object, context);
     let permit = context.api_permits.take(&namespace).await;
+    // While many runs wait for their turn, none of them has room for the rest yet.
+    Box::pin(reconcile_in_turn(object, context, &namesakes, permit, &mut events)).await
+}
 
+/// The same once the run may speak with the API server.
+async fn reconcile_in_turn<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    namesakes: &[Contender],
+    permit: ApiPermit,
+    events: &mut RunEvents<'_, K>,
+) -> Result<Action, Error> {
+    let namespace = object.namespace().unwrap_or_default();
     // Resolve.
-    let resolved = resolve(object, context).await?;
+    let resolved = Box::pin(resolve(object, context)).await?;
     if object.common().suspend {
-        return suspended(object, context, &resolved, &mut events).await;
+        return Box::pin(suspended(object, context, &resolved, events)).await;
     }
 
     // Plan.
@@ -50,46 +66,51 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let known_values: Vec<_> = resolved.published().into_iter().chain(&last_verified).collect();
     let spec = context.memory.spec(object);
     let system_trust = &context.network.system_trust;
-    let prepared = prepare_known(object, &spec, &namesakes, &resolved.objects, system_trust, &known_values);
+    let prepared = prepare_known(object, &spec, namesakes, &resolved.objects, system_trust, &known_values);
     let planned = match prepared {
         Prepared::Planned(planned) => planned,
         Prepared::NotAccepted(problem) => {
-            return unchecked(object, context, resolved, Outcome::NotAccepted(problem), &mut events).await;
+            let outcome = Outcome::NotAccepted(problem);
+            return Box::pin(unchecked(object, context, resolved, outcome, events)).await;
         }
         Prepared::Unresolved(problem) => {
-            return unchecked(object, context, resolved, Outcome::Unresolved(problem), &mut events).await;
+            let outcome = Outcome::Unresolved(problem);
+            return Box::pin(unchecked(object, context, resolved, outcome, events)).await;
         }
     };
     let checked_inputs = CheckedInputs::known(object, &spec, &resolved.objects);
     let record = record(object, &resolved);
     let server_pod = match object.common().check_from {
-        CheckFrom::Operator => server_pod::leave(object, context, &planned).await?,
+        CheckFrom::Operator => Box::pin(server_pod::leave(object, context, &planned)).await?,
         CheckFrom::ServerPod => ServerPodNews::Unchanged,
     };
 
     // Check. The permit is released before: a server that hangs must delay its own resource only.
     drop(permit);
     let values = (resolved.published(), last_verified.as_ref());
-    let mut history = examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
-    let mut permit = context.api_permits.take(&namespace).await;
+    let examined = examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled);
+    let mut history = Box::pin(examined).await?;
+    let mut permit = context.api_permits.take_again(&namespace).await;
 
     // Publish.
     let held = last_verified.as_ref().or(resolved.published());
     renew_held(object, context, &planned, &history, held);
     let claim = claim(object, context, checks(object, &history).1).await;
     let candidate = candidate(&planned, &history, &claim, held);
-    let published = publish(object, context, resolved, candidate, &mut events).await?;
+    let published = Box::pin(publish(object, context, resolved, candidate, events)).await?;
 
     // Deliver.
-    let mut delivered = deliver_published(object, context, &published, checks(object, &history)).await?;
+    let delivery = deliver_published(object, context, &published, checks(object, &history));
+    let mut delivered = Box::pin(delivery).await?;
     if delivered.as_ref().is_some_and(Delivered::awaits_checks) && checks(object, &history).0 == Checks::Stale
     {
         // Entries of somebody else are replaced only after checks that passed just now, so the checks run again.
         drop(permit);
         let values = (published.values.as_ref(), last_verified.as_ref());
-        history = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
-        permit = context.api_permits.take(&namespace).await;
-        delivered = deliver_published(object, context, &published, checks(object, &history)).await?;
+        history = Box::pin(examine(object, context, &planned, &checked_inputs, values, Age::Fresh)).await?;
+        permit = context.api_permits.take_again(&namespace).await;
+        let delivery = deliver_published(object, context, &published, checks(object, &history));
+        delivered = Box::pin(delivery).await?;
     }
     let delivered = delivered.map(|delivered| delivered.under(claim));
 
@@ -110,9 +131,9 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         published: Some(published),
         delivered,
     };
-    let action = update_status(object, context, result, &mut events).await?;
+    let action = Box::pin(update_status(object, context, result, events)).await?;
     // A pod goes once its verdict is in the status, and not before.
-    server_pod::tidy(object, context).await?;
+    Box::pin(server_pod::tidy(object, context)).await?;
     drop(permit);
     Ok(action)
 }

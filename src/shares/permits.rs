@@ -1,6 +1,7 @@
 //! Asynchronous permits, which are given out in fair shares.
 
 use std::{
+    fmt,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,6 +21,12 @@ pub(crate) struct Permit<H: Clone + Eq + Hash> {
     holder: H,
 }
 
+impl<H: Clone + Eq + Hash> fmt::Debug for Permits<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permits").finish_non_exhaustive()
+    }
+}
+
 impl<H: Clone + Eq + Hash> Clone for Permits<H> {
     /// The same permits.
     fn clone(&self) -> Self {
@@ -36,7 +43,12 @@ impl<H: Clone + Eq + Hash> Permits<H> {
     /// Waits for a permit. If the future is dropped, its place in the queue is passed over.
     pub(crate) async fn take(&self, holder: H) -> Option<Permit<H>> {
         // The sender is never dropped without having sent, so this is never an error.
-        self.wait(holder).await.ok()
+        self.wait(holder, Queue::wait).await.ok()
+    }
+
+    /// The same, ahead of all others of the holder.
+    pub(crate) async fn take_ahead(&self, holder: H) -> Option<Permit<H>> {
+        self.wait(holder, Queue::wait_ahead).await.ok()
     }
 
     /// Sets the number of permits. Whoever has one keeps it, even where there are fewer now.
@@ -50,14 +62,18 @@ impl<H: Clone + Eq + Hash> Permits<H> {
         self.queue().waiters().any(|waiter| !waiter.is_closed())
     }
 
-    fn wait(&self, holder: H) -> oneshot::Receiver<Permit<H>> {
+    fn wait(
+        &self,
+        holder: H,
+        line_up: fn(&mut Queue<H>, H, oneshot::Sender<Permit<H>>),
+    ) -> oneshot::Receiver<Permit<H>> {
         let (sender, permit) = oneshot::channel();
         let mut queue = self.queue();
         if queue.take(&holder) {
             drop(queue);
             let _ = sender.send(self.permit(holder));
         } else {
-            queue.wait(holder, sender);
+            line_up(&mut queue, holder, sender);
         }
         permit
     }
@@ -118,6 +134,19 @@ mod tests {
         assert!(permits.take("b").now_or_never().is_none());
         drop(second);
         assert!(permits.take("b").now_or_never().flatten().is_some());
+    }
+
+    #[test]
+    fn who_goes_ahead_has_the_next_one() {
+        let permits = Permits::new(2);
+        let held = take_all(&permits, "a");
+        let mut waits = [Box::pin(permits.take("a")), Box::pin(permits.take("a"))];
+        assert!(waits.iter_mut().all(|waits| waits.now_or_never().is_none()));
+        let mut ahead = Box::pin(permits.take_ahead("a"));
+        assert!((&mut ahead).now_or_never().is_none());
+        drop(held);
+        assert!(waits.iter_mut().all(|waits| waits.now_or_never().is_none()));
+        assert!(ahead.now_or_never().flatten().is_some());
     }
 
     #[test]
