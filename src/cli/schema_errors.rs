@@ -1,11 +1,10 @@
 //! Finds what does not fit a kind's definition, and says where: the API server does, plain decoding does not.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde_json::Value;
 
 use crate::{
     api::schema::{
-        spec_schema,
+        SpecSchema, spec_schema,
         walk::{Child, children},
     },
     similar::most_similar,
@@ -33,11 +32,11 @@ pub(super) fn drop_nulls(value: &mut Value) {
     }
 }
 
-fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<String>) {
+fn walk(schema: &SpecSchema, value: &Value, path: &str, found: &mut Vec<String>) {
     let wanted = schema.type_.as_deref().unwrap_or_default();
     match (wanted, value) {
         ("object", Value::Object(members)) => {
-            let required = schema.required.iter().flatten().filter(|name| !members.contains_key(*name));
+            let required = schema.required.iter().filter(|name| !members.contains_key(*name));
             found.extend(required.map(|name| format!("{path}.{name} is missing")));
             for member in children(schema, value, path) {
                 walk_member(schema, member, found);
@@ -51,7 +50,7 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<Str
             }
         }
         ("string", Value::String(text)) => {
-            let values: Vec<_> = schema.enum_.iter().flatten().filter_map(|value| value.0.as_str()).collect();
+            let values: Vec<_> = schema.enum_.iter().map(String::as_str).collect();
             if !values.is_empty() && !values.contains(&text.as_str()) {
                 found.push(format!("{path} must be {}, but is another text", values.join(" or ")));
             }
@@ -70,11 +69,11 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<Str
     }
 }
 
-fn walk_member(parent: &JSONSchemaProps, member: Child<'_>, found: &mut Vec<String>) {
+fn walk_member(parent: &SpecSchema, member: Child<'_>, found: &mut Vec<String>) {
     let Child { name, path, schema, value } = member;
     match schema {
         Some(schema) => walk(schema, value, &path, found),
-        None if parent.x_kubernetes_preserve_unknown_fields == Some(true) => {}
+        None if parent.keeps_unknown => {}
         None => found.push(match similar(parent, name.unwrap_or_default()) {
             Some(known) => format!("there is no field {path}; did you mean {known}?"),
             None => format!("there is no field {path}; check its spelling and its place"),
@@ -83,9 +82,8 @@ fn walk_member(parent: &JSONSchemaProps, member: Child<'_>, found: &mut Vec<Stri
 }
 
 /// The field that was meant, if one is spelled like that.
-fn similar<'a>(schema: &'a JSONSchemaProps, name: &str) -> Option<&'a str> {
-    let known = schema.properties.iter().flat_map(|properties| properties.keys());
-    most_similar(known.map(String::as_str), name)
+fn similar<'a>(schema: &'a SpecSchema, name: &str) -> Option<&'a str> {
+    most_similar(schema.properties.keys().map(String::as_str), name)
 }
 
 fn name_of_type(type_: &str) -> &'static str {
