@@ -7,7 +7,10 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 
-use crate::api::{CaBundleSource, GROUP, KeyReference, TlsSpec, VERSION};
+use crate::{
+    api::{CaBundleSource, GROUP, KeyReference, TlsSpec, VERSION},
+    text::Text,
+};
 
 /// A kind of custom resource to which another kind refers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +125,7 @@ impl Reference {
 
     /// The referenced object without the key.
     pub fn object(&self) -> ObjectKey {
-        ObjectKey { source: self.source, name: self.name.clone() }
+        ObjectKey { source: self.source, name: self.name.as_str().into() }
     }
 }
 
@@ -132,5 +135,5 @@ pub struct ObjectKey {
     /// The kind of object.
     pub source: ReferenceSource,
     /// The object's name.
-    pub name: String,
+    pub name: Text,
 }

@@ -1,6 +1,10 @@
 //! `Sensitive`: a password, key or token that cannot be printed by accident.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+};
 
 use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,13 +12,49 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::problem::CUT;
 
 /// A secret text. It has neither `Debug` nor `Display` nor `Serialize`, and is wiped when its last clone is dropped.
+///
+/// Equal texts are clones of each other: thousands of resources have the same authorities, addresses and switches.
 #[derive(Clone)]
 pub struct Sensitive(Arc<SecretString>);
+
+/// Finds the texts that are in use, and keeps none.
+static IN_USE: LazyLock<Mutex<InUse>> = LazyLock::new(Mutex::default);
+
+/// So few are not looked through for those that nobody uses any more.
+const FEW: usize = 1024;
+
+#[derive(Default)]
+struct InUse {
+    /// By a hash whose key is another one in every process, so that it tells nothing of the text.
+    texts: HashMap<u64, Weak<SecretString>>,
+    key: RandomState,
+    /// How many there are before those go that nobody uses any more.
+    limit: usize,
+}
+
+impl InUse {
+    fn copy_of(&mut self, text: SecretString) -> Arc<SecretString> {
+        let hash = self.key.hash_one(text.expose_secret());
+        let known = self.texts.get(&hash).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.expose_secret() == text.expose_secret()) {
+            return known;
+        }
+        if self.texts.len() >= self.limit.max(FEW) {
+            self.texts.retain(|_, text| text.strong_count() > 0);
+            // Twice as many as are in use: looking through all of them takes no longer than it took to add them.
+            self.limit = self.texts.len() * 2;
+        }
+        let text = Arc::new(text);
+        self.texts.insert(hash, Arc::downgrade(&text));
+        text
+    }
+}
 
 impl Sensitive {
     /// Takes ownership of the text.
     pub fn new(text: String) -> Self {
-        Self(Arc::new(SecretString::from(text)))
+        // A panic elsewhere leaves it whole: every change to it is a single call.
+        Self(IN_USE.lock().unwrap_or_else(PoisonError::into_inner).copy_of(SecretString::from(text)))
     }
 
     /// The text itself, only for the code that sends or stores it.
@@ -117,6 +157,22 @@ fn cut_prefix<'a>(text: &str, secret: &'a str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::problem::quote;
+
+    #[test]
+    fn equal_texts_are_one_copy_while_somebody_has_it() {
+        let [text, same, other] = ["hunter2", "hunter2", "hunter3"].map(Sensitive::from);
+        assert!(Arc::ptr_eq(&text.0, &same.0) && !Arc::ptr_eq(&text.0, &other.0));
+        let mut in_use = InUse::default();
+        let kept: Vec<_> = (0..10).map(|number| in_use.copy_of(format!("kept {number}").into())).collect();
+        for number in 0..10 * FEW {
+            let dropped = Arc::downgrade(&in_use.copy_of(format!("dropped {number}").into()));
+            assert_eq!(dropped.strong_count(), 0, "it is wiped at once");
+            assert!(in_use.texts.len() <= FEW);
+        }
+        for (number, text) in kept.iter().enumerate() {
+            assert!(Arc::ptr_eq(text, &in_use.copy_of(format!("kept {number}").into())));
+        }
+    }
 
     #[test]
     fn takes_every_secret_out() {

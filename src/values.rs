@@ -54,7 +54,7 @@ impl Env {
 pub struct Values {
     /// In the order of the names. Several places keep the same ones.
     entries: Arc<Vec<(Text, Sensitive)>>,
-    record: Option<String>,
+    record: Option<Text>,
 }
 
 impl Values {
@@ -66,7 +66,11 @@ impl Values {
                     *known = value;
                 }
             }
-            Err(at) => entries.insert(at, (name.into(), value)),
+            Err(at) => {
+                // They are kept for long, and not one by one.
+                entries.reserve_exact(1);
+                entries.insert(at, (name.into(), value));
+            }
         }
     }
 
@@ -101,7 +105,7 @@ impl Values {
 
     /// Sets what a later run must know of these values and cannot find out elsewhere. It is written as an
     /// annotation of the Secret, where everybody who may read the Secret's metadata can see it.
-    pub fn set_record(&mut self, record: impl Into<String>) {
+    pub fn set_record(&mut self, record: impl Into<Text>) {
         self.record = Some(record.into());
     }
 

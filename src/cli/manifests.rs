@@ -136,7 +136,7 @@ impl Manifests {
         };
         let object =
             read(value).map_err(|faults| anyhow!("{place} is not a valid {kind}: {}", faults.join("; ")))?;
-        self.objects.insert((namespace, ObjectKey { source, name: name.to_owned() }), object);
+        self.objects.insert((namespace, ObjectKey { source, name: name.into() }), object);
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Manifests {
         object.meta_mut().namespace = Some(namespace.clone());
         if let Some(neighbour) = ReferencedKind::of::<K>() {
             let source = ReferenceSource::Neighbour(neighbour);
-            let key = ObjectKey { source, name: object.name_any() };
+            let key = ObjectKey { source, name: object.name_any().into() };
             let spec = serde_json::to_value(object.spec())?;
             let found = FoundResource { version: String::new(), generation: None, spec, status: None };
             self.objects.insert((namespace, key), Fetched::Resource(Box::new(found)));

@@ -34,6 +34,7 @@ use super::{
 use crate::{
     api::{Reason, SharedStatus, Status},
     problem::Problem,
+    text::Text,
     workloads::{Sightings, Target},
 };
 
@@ -41,7 +42,7 @@ use crate::{
 const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
 
 /// What is kept of each resource, by its namespace and name.
-type CacheEntries<K> = HashMap<(String, String), Box<CacheEntry<K>>>;
+type CacheEntries<K> = HashMap<(Text, Text), Box<CacheEntry<K>>>;
 
 /// What is remembered of every resource of a kind.
 pub struct ResourceCache<K: Kind> {
@@ -57,13 +58,13 @@ impl<K: Kind> Default for ResourceCache<K> {
 
 struct CacheEntry<K: Kind> {
     /// A resource that was deleted and created again is another one.
-    uid: String,
+    uid: Text,
     spec: Option<KeptDigest>,
     history: Option<CheckHistory<K::Evidence>>,
     last_verified: Option<Values>,
     reported: Reported<K::Details>,
-    last_event_message: Option<String>,
-    unwritable: Option<(Problem, Instant)>,
+    last_event_message: Option<Text>,
+    unwritable: Option<Box<(Problem, Instant)>>,
     /// The number of runs in a row in which the API server refused a write.
     rejections: u32,
     /// The values that were published last, and the resource's generation at that time.
@@ -128,7 +129,7 @@ impl Repair {
 pub(super) const MISSING_AGAIN: Duration = Duration::from_mins(5);
 
 impl<K: Kind> CacheEntry<K> {
-    fn new(uid: String) -> Self {
+    fn new(uid: Text) -> Self {
         Self {
             uid,
             spec: None,
@@ -144,9 +145,20 @@ impl<K: Kind> CacheEntry<K> {
         }
     }
 
+    /// The copy of these values that is kept already, or else another one.
+    fn copy_of(&self, values: &Values) -> Values {
+        let published = self.published.as_ref().map(|(_, published)| published);
+        let mut kept = self.last_verified.iter().chain(published);
+        kept.find(|kept| *kept == values).unwrap_or(values).clone()
+    }
+
     fn target(&mut self) -> &mut TargetMemory {
         self.target.get_or_insert_default()
     }
+}
+
+fn key_of(object: &impl Resource) -> (Text, Text) {
+    (object.namespace().unwrap_or_default().into(), object.name_any().into())
 }
 
 impl<K: Kind> ResourceCache<K> {
@@ -176,7 +188,7 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Keeps values that passed, to restore them while later ones do not.
     pub fn verified(&self, object: &K, values: &Values) {
-        self.with(object, |entry| entry.last_verified = Some(values.clone()));
+        self.with(object, |entry| entry.last_verified = Some(entry.copy_of(values)));
     }
 
     /// The values that passed last, with any inputs.
@@ -214,8 +226,7 @@ impl<K: Kind> ResourceCache<K> {
     pub(super) fn share_status(&self, object: &mut K) {
         let kept = object.status().and_then(|status| {
             let entries = self.entries();
-            let key = (object.namespace().unwrap_or_default(), object.name_any());
-            entries.get(&key)?.reported.copy_of(status)
+            entries.get(&key_of(object))?.reported.copy_of(status)
         });
         if let Some(kept) = kept {
             object.share_status(&kept);
@@ -257,13 +268,13 @@ impl<K: Kind> ResourceCache<K> {
     /// Whether this message differs from the last one about the resource.
     pub fn is_news(&self, object: &K, message: &str) -> bool {
         self.with(object, |entry| {
-            entry.last_event_message.replace(message.to_owned()).as_deref() != Some(message)
+            entry.last_event_message.replace(message.into()).as_deref() != Some(message)
         })
     }
 
     /// Keeps why the Secret could not be written.
     pub fn refused(&self, object: &K, problem: &Problem) {
-        self.with(object, |entry| entry.unwritable = Some((problem.clone(), Instant::now())));
+        self.with(object, |entry| entry.unwritable = Some(Box::new((problem.clone(), Instant::now()))));
     }
 
     /// Forgets why the Secret could not be written, now that it was.
@@ -272,7 +283,7 @@ impl<K: Kind> ResourceCache<K> {
             let is_over = |problem: &Problem| {
                 written == SecretWrite::Changed || problem.reason == Reason::WriteRejected
             };
-            entry.unwritable.take_if(|(problem, _)| is_over(problem));
+            entry.unwritable.take_if(|unwritable| is_over(&unwritable.0));
         });
     }
 
@@ -291,8 +302,8 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Why the Secret could not be written, if that is not long ago.
     pub fn unwritable(&self, object: &K) -> Option<Problem> {
-        let unwritable = self.with(object, |entry| entry.unwritable.clone())?;
-        (unwritable.1.elapsed() < UNWRITABLE_LASTS).then_some(unwritable.0)
+        let (problem, since) = *self.with(object, |entry| entry.unwritable.clone())?;
+        (since.elapsed() < UNWRITABLE_LASTS).then_some(problem)
     }
 
     /// Whether the target may be written again: the same attempt only a limited number of times.
@@ -311,8 +322,9 @@ impl<K: Kind> ResourceCache<K> {
     pub(super) fn published(&self, object: &K, values: &Values) -> bool {
         let generation = object.meta().generation;
         self.with(object, |entry| {
-            let before = entry.published.replace((generation, values.clone()));
-            before.is_some_and(|before| before == (generation, values.clone()))
+            let published = (generation, entry.copy_of(values));
+            let before = entry.published.replace(published.clone());
+            before.is_some_and(|before| before == published)
         })
     }
 
@@ -388,7 +400,7 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Forgets a resource that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
-        self.entries().remove(&(namespace.to_owned(), name.to_owned()));
+        self.entries().remove(&(namespace.into(), name.into()));
     }
 
     fn with<T>(
@@ -396,10 +408,9 @@ impl<K: Kind> ResourceCache<K> {
         object: &impl Resource<DynamicType = ()>,
         act: impl FnOnce(&mut CacheEntry<K>) -> T,
     ) -> T {
-        let uid = object.uid().unwrap_or_default();
+        let uid = Text::from(object.uid().unwrap_or_default());
         let mut entries = self.entries();
-        let key = (object.namespace().unwrap_or_default(), object.name_any());
-        let entry = entries.entry(key).or_insert_with(|| Box::new(CacheEntry::new(uid.clone())));
+        let entry = entries.entry(key_of(object)).or_insert_with(|| Box::new(CacheEntry::new(uid.clone())));
         if entry.uid != uid {
             **entry = CacheEntry::new(uid);
         }

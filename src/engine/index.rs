@@ -21,6 +21,7 @@ use super::{
 };
 
 use self::observed::Observed;
+use crate::text::Text;
 
 /// A resource of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,24 +29,24 @@ pub(super) struct KindKey {
     /// Its kind.
     pub(super) kind: Cow<'static, str>,
     /// Its name.
-    pub(super) name: String,
+    pub(super) name: Text,
 }
 
 impl KindKey {
     /// The resource's.
     pub(super) fn of<K: Kind>(object: &impl Resource<DynamicType = ()>) -> Self {
-        Self { kind: K::kind(&()), name: object.name_any() }
+        Self { kind: K::kind(&()), name: object.name_any().into() }
     }
 }
 
 /// What a resource is looked up by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IndexEntry {
-    uid: Option<String>,
+    uid: Option<Text>,
     /// What it refers to, and the Secret that it publishes: few, each once.
     objects: Vec<ObjectKey>,
     /// The name of the Secret of which it makes numbered revisions, if it may have any.
-    revisions: Option<String>,
+    revisions: Option<Text>,
     /// As far as it stands in others' way.
     claimant: Option<Arc<Contender>>,
     /// Whether a finalizer of the operator's is on it.
@@ -55,7 +56,7 @@ pub(super) struct IndexEntry {
 impl IndexEntry {
     /// The resource's. One that cannot be read refers to nothing that is known.
     pub(super) fn of<K: Kind>(object: &Guarded<K>) -> Self {
-        let (uid, is_held) = (object.uid(), Finalizer::is_on(object));
+        let (uid, is_held) = (object.uid().map(Text::from), Finalizer::is_on(object));
         let claimant = Contender::of_guarded(object).map(Arc::new);
         let Ok(resource) = &object.0 else { return Self { uid, claimant, is_held, ..Self::default() } };
         let published = published(resource);
@@ -96,7 +97,7 @@ pub(super) struct Index {
 struct Residents {
     entries: HashMap<Arc<KindKey>, Resident>,
     users: Postings<ObjectKey>,
-    revisions: Postings<String>,
+    revisions: Postings<Text>,
     contenders: Postings<MeetingPoint>,
     /// How many of them a finalizer of the operator's is on.
     held: usize,
@@ -207,6 +208,12 @@ fn revised(secret: &str) -> Option<&str> {
     let (name, digits) = secret.rsplit_once('-')?;
     let number: u64 = digits.parse().ok()?;
     (number.to_string() == digits).then_some(name)
+}
+
+/// The object of this name, unless it is nobody's: no resource has its name, nor makes numbered revisions of that name.
+pub(super) fn known(source: ReferenceSource, name: &str) -> Option<ObjectKey> {
+    let revision = || revised(name).and_then(Text::known).map(|_| Text::from(name));
+    Some(ObjectKey { source, name: Text::known(name).or_else(revision)? })
 }
 
 impl Index {
@@ -321,7 +328,7 @@ impl Index {
             residents.users.0.keys().map(move |object| (namespace, object))
         });
         used.filter(|(_, object)| object.source == source)
-            .map(|(namespace, object)| (namespace.clone(), object.name.clone()))
+            .map(|(namespace, object)| (namespace.clone(), object.name.to_string()))
             .collect()
     }
 

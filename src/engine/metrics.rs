@@ -22,8 +22,9 @@ use prometheus_client::{
 use self::resources::{ResourceLabels, Resources, Settled, Shown};
 use super::{Finding, Findings, Kind, MetricTimestamps, status::reading::is_ready};
 use crate::{
-    api::{CheckName, Status, names::EventReason},
+    api::{CheckName, CheckResult, Status, names::EventReason},
     api_server::Requests,
+    text::Text,
 };
 
 /// The name of a kind as a label value.
@@ -181,15 +182,15 @@ impl Metrics {
 }
 
 /// The results of the checks, a few words each.
-fn results(findings: &Findings) -> Box<[(Cow<'static, str>, &'static str)]> {
+fn results(findings: &Findings) -> Box<[(Text, CheckResult)]> {
     let result = |finding: &Finding| {
         let name = match finding.name {
             CheckName::TestUser(_) | CheckName::Sample(_) | CheckName::Variable(_) => {
-                Cow::Owned(finding.name.to_string())
+                finding.name.to_string().into()
             }
-            _ => Cow::Borrowed(finding.name.family()),
+            _ => finding.name.family().into(),
         };
-        (name, finding.result.into())
+        (name, finding.result)
     };
     let mut results: Vec<_> = findings.list.iter().map(result).collect();
     // Equal series are one.
@@ -198,7 +199,6 @@ fn results(findings: &Findings) -> Box<[(Cow<'static, str>, &'static str)]> {
     results.into()
 }
 
-/// The labels of an object of a kind that it may not decode as.
 fn labels_of<K: Kind>(object: &impl Resource<DynamicType = ()>) -> ResourceLabels {
     ResourceLabels {
         kind: K::kind(&()),

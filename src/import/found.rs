@@ -121,7 +121,7 @@ fn is_of_service(name: &str) -> bool {
 fn source(object: &ObjectKey, key: &str) -> VariableSource {
     match object.source {
         ReferenceSource::Secret => {
-            VariableSource::Secret(KeyReference { name: object.name.clone(), key: key.to_owned() })
+            VariableSource::Secret(KeyReference { name: object.name.to_string(), key: key.to_owned() })
         }
         ReferenceSource::ConfigMap | ReferenceSource::Neighbour(_) => VariableSource::Elsewhere,
     }

@@ -237,7 +237,7 @@ impl<'a> Recovery<'a> {
     /// value.
     fn make(&mut self, value: &Sensitive, purpose: &'static str, key: &str) -> Option<KeyReference> {
         for object in candidates(self.base, purpose) {
-            let reference = KeyReference { name: object.name.clone(), key: key.to_owned() };
+            let reference = KeyReference { name: object.name.to_string(), key: key.to_owned() };
             if let Some(Fetched::Found { data, .. }) = self.objects.get(&object) {
                 if data.get(key).is_some_and(|bytes| bytes.as_slice() == value.expose().as_bytes()) {
                     return Some(reference);

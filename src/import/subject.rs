@@ -91,10 +91,10 @@ impl Installation {
 
 /// The key for the Secret of this name.
 pub(super) fn secret(name: &str) -> ObjectKey {
-    ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() }
+    ObjectKey { source: ReferenceSource::Secret, name: name.into() }
 }
 
 /// The key for the ConfigMap of this name.
 pub(super) fn config_map(name: &str) -> ObjectKey {
-    ObjectKey { source: ReferenceSource::ConfigMap, name: name.to_owned() }
+    ObjectKey { source: ReferenceSource::ConfigMap, name: name.into() }
 }

@@ -69,7 +69,7 @@ async fn examine_within(
     .unwrap();
     let secrets = secrets.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
     let secret = Fetched::Found { version: "1".to_owned(), data: secrets.collect() };
-    let key = ObjectKey { source: ReferenceSource::Secret, name: "oidc".to_owned() };
+    let key = ObjectKey { source: ReferenceSource::Secret, name: "oidc".into() };
     match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust, &[]) {
         Prepared::Planned(planned) => {
             engine::CheckRun::run(&planned, CheckContext::without_cluster(network), limit)

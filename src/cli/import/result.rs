@@ -91,7 +91,7 @@ impl Imported {
         for (name, keys) in self.secrets() {
             let data =
                 keys.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec()));
-            let key = ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() };
+            let key = ObjectKey { source: ReferenceSource::Secret, name: name.into() };
             let made = Fetched::Found { version: String::new(), data: data.collect() };
             manifests.objects.insert((namespace.clone(), key), made);
         }

@@ -138,7 +138,7 @@ impl Gathered {
             .into_iter()
             .map(|ObjectKey { source, name }| Reference {
                 source,
-                name,
+                name: name.to_string(),
                 key: String::new(),
                 field: "".into(),
                 need: Requirement::Optional,

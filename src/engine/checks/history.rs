@@ -67,13 +67,13 @@ pub struct CheckHistory<E> {
     /// When the values must be renewed.
     pub(super) renewal: Renewal,
     /// The refusal of a maintenance request, and since when the request is not repeated.
-    refusal: Option<(Finding, Instant)>,
+    refusal: Option<Box<(Finding, Instant)>>,
     /// A random number between 0 and 1 that spreads the runs of resources over time.
     jitter: f64,
     /// The answers to credentials in the last run.
     pub usage: Usage,
     /// What is awaited, if the checks of these inputs are still under way and none has an answer.
-    pending: Option<Finding>,
+    pending: Option<Box<Finding>>,
     /// Whether newer checks are under way, so that nothing that asked for them is answered yet.
     pub(in crate::engine) is_under_way: bool,
 }
@@ -182,7 +182,7 @@ impl<E> CheckHistory<E> {
     /// How the findings count.
     pub fn verdict(&self, threshold: u32) -> RunVerdict {
         if let Some(pending) = &self.pending {
-            return RunVerdict::Pending(pending.clone());
+            return RunVerdict::Pending(Finding::clone(pending));
         }
         let Some(failure) = self.findings.failure() else {
             return RunVerdict::Passed;
@@ -216,7 +216,7 @@ impl<E> CheckHistory<E> {
 
     /// The refusal of a maintenance request, if the same was requested a short while ago.
     pub fn refused_maintenance(&self, check_key: &CheckKey, now: Instant) -> Option<&Finding> {
-        let (finding, since) = self.refusal.as_ref()?;
+        let (finding, since) = self.refusal.as_deref()?;
         let lasts = check_key.is_answered_by(&self.check_key)
             && now.saturating_duration_since(*since) < REFUSAL_LASTS;
         lasts.then_some(finding)
@@ -255,9 +255,9 @@ impl<E> CheckHistory<E> {
         let verified_once = !findings.disproved() || same.is_some_and(|same| same.verified_once);
         let refused_before = previous.and_then(|previous| {
             previous.refused_maintenance(&check_key, now)?;
-            previous.refusal.as_ref().map(|(_, since)| *since)
+            previous.refusal.as_deref().map(|(_, since)| *since)
         });
-        let refusal = refusal.map(|finding| (finding, refused_before.unwrap_or(now)));
+        let refusal = refusal.map(|finding| Box::new((finding, refused_before.unwrap_or(now))));
         let checked_at = Some(now);
         Self {
             check_key,
@@ -295,7 +295,7 @@ impl<E> CheckHistory<E> {
             refusal: None,
             jitter: 0.0,
             usage: Usage::default(),
-            pending: Some(pending),
+            pending: Some(Box::new(pending)),
             is_under_way: true,
         }
     }

@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn objects() -> BTreeMap<ObjectKey, Fetched> {
-        let key = |name: &str| ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() };
+        let key = |name: &str| ObjectKey { source: ReferenceSource::Secret, name: name.into() };
         let data = [("key", b"secret".to_vec()), ("bytes", vec![0xff])];
         let data = data.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let found = Fetched::Found { version: String::new(), data };

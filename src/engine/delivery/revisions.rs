@@ -171,7 +171,7 @@ fn wrote<K: Kind>(context: &Context<K>, object: &K, name: &str, metadata: Option
 }
 
 fn secret(name: &str) -> ObjectKey {
-    ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() }
+    ObjectKey { source: ReferenceSource::Secret, name: name.into() }
 }
 
 /// The same for another resource.

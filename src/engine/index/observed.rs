@@ -88,6 +88,9 @@ impl Observed {
 fn set(versions: &mut Vec<(ObjectKey, ObjectVersion)>, object: ObjectKey, version: ObjectVersion) {
     match versions.iter_mut().find(|(known, _)| *known == object) {
         Some((_, known)) => *known = version,
-        None => versions.push((object, version)),
+        None => {
+            versions.reserve_exact(1);
+            versions.push((object, version));
+        }
     }
 }

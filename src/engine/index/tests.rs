@@ -40,7 +40,7 @@ struct Sketch {
 impl Sketch {
     fn id(&self) -> (String, KindKey) {
         let (namespace, kind, name) = self.place;
-        let key = KindKey { kind: KINDS[kind].into(), name: NAMES[name].to_owned() };
+        let key = KindKey { kind: KINDS[kind].into(), name: NAMES[name].into() };
         (NAMESPACES[namespace].to_owned(), key)
     }
 
@@ -144,7 +144,7 @@ impl Walked {
             uses: Box::new(move |wanted| {
                 let Ok(resource) = &object.0 else { return false };
                 let owner = owner_in_targets(resource);
-                let publishes = owner.secret_name == wanted.name
+                let publishes = wanted.name == *owner.secret_name
                     || resource.common().target.is_some() && owner.number_of(&wanted.name).is_some();
                 references(resource).iter().any(|reference| reference.object() == *wanted)
                     || wanted.source == ReferenceSource::Secret && publishes
@@ -160,11 +160,12 @@ fn objects() -> Vec<ObjectKey> {
     let bases: Vec<_> = own.chain((0..3).map(|number| format!("secret-{number}"))).collect();
     let secrets =
         bases.iter().flat_map(|base| ["", "-1", "-01", "-12", "-x"].map(|end| format!("{base}{end}")));
-    let secrets = secrets.map(|name| ObjectKey { source: ReferenceSource::Secret, name });
-    let maps = bases.iter().map(|name| ObjectKey { source: ReferenceSource::ConfigMap, name: name.clone() });
+    let secrets = secrets.map(|name| ObjectKey { source: ReferenceSource::Secret, name: name.into() });
+    let maps =
+        bases.iter().map(|name| ObjectKey { source: ReferenceSource::ConfigMap, name: name.as_str().into() });
     let issuer = ReferencedKind::of::<JwtIssuer>().unwrap();
     let issuers =
-        NAMES.map(|name| ObjectKey { source: ReferenceSource::Neighbour(issuer), name: name.to_owned() });
+        NAMES.map(|name| ObjectKey { source: ReferenceSource::Neighbour(issuer), name: name.into() });
     secrets.chain(maps).chain(issuers).collect()
 }
 
@@ -304,7 +305,7 @@ proptest! {
             match event {
                 Event::Applied(sketch) => change(&mut index, &mut all, sketch.id(), Some(sketch)),
                 Event::Deleted((namespace, kind, name)) => {
-                    let key = KindKey { kind: KINDS[kind].into(), name: NAMES[name].to_owned() };
+                    let key = KindKey { kind: KINDS[kind].into(), name: NAMES[name].into() };
                     change(&mut index, &mut all, (NAMESPACES[namespace].to_owned(), key), None);
                 }
                 Event::Listed { kind, found } => {
@@ -330,7 +331,7 @@ proptest! {
 }
 
 fn key(name: &str) -> ObjectKey {
-    ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() }
+    ObjectKey { source: ReferenceSource::Secret, name: name.into() }
 }
 
 /// A resource that reads `secret-0`.

@@ -2,7 +2,6 @@
 //! memory than anything else that is kept of a resource.
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,26 +9,33 @@ use std::{
 
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder},
+    encoding::{EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
 use super::KindLabel;
+use crate::{api::CheckResult, text::Text};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ResourceLabels {
     pub(super) kind: KindLabel,
-    pub(super) namespace: Arc<str>,
-    pub(super) name: Arc<str>,
+    pub(super) namespace: Text,
+    pub(super) name: Text,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
     kind: KindLabel,
-    namespace: Arc<str>,
-    name: Arc<str>,
-    check: Cow<'static, str>,
+    namespace: Text,
+    name: Text,
+    check: Text,
     result: &'static str,
+}
+
+impl EncodeLabelValue for Text {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        self.as_str().encode(encoder)
+    }
 }
 
 /// What is shown of a resource.
@@ -38,7 +44,7 @@ pub(super) struct Shown {
     /// What its status said last.
     pub(super) settled: Option<Settled>,
     /// Its checks and their results.
-    pub(super) checks: Box<[(Cow<'static, str>, &'static str)]>,
+    pub(super) checks: Box<[(Text, CheckResult)]>,
     /// When its checks ran last.
     pub(super) last_check: Option<Timestamp>,
     pub(super) certificate_not_after: Option<Timestamp>,
@@ -60,7 +66,7 @@ pub(super) struct Settled {
 
 /// What is shown of every resource.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Resources(Arc<Mutex<HashMap<ResourceLabels, Shown>>>);
+pub(super) struct Resources(Arc<Mutex<HashMap<ResourceLabels, Box<Shown>>>>);
 
 impl Resources {
     /// Changes what is shown of a resource.
@@ -78,7 +84,7 @@ impl Resources {
         View { resources: self.clone(), figure }
     }
 
-    fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Shown>> {
+    fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Box<Shown>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,7 +127,7 @@ impl EncodeMetric for View {
                 }
                 Figure::Checks => {
                     for (check, result) in &shown.checks {
-                        let labels = labels.check(check.clone(), result);
+                        let labels = labels.check(check.clone(), *result);
                         ConstGauge::new(1_i64).encode(encoder.encode_family(&labels)?)?;
                     }
                 }
@@ -139,13 +145,13 @@ impl EncodeMetric for View {
 }
 
 impl ResourceLabels {
-    fn check(&self, check: Cow<'static, str>, result: &'static str) -> CheckLabels {
+    fn check(&self, check: Text, result: CheckResult) -> CheckLabels {
         CheckLabels {
             kind: self.kind.clone(),
-            namespace: Arc::clone(&self.namespace),
-            name: Arc::clone(&self.name),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
             check,
-            result,
+            result: result.into(),
         }
     }
 }

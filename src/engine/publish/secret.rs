@@ -46,7 +46,7 @@ pub(in crate::engine) fn default_secret_name<K: Kind>(name: &str) -> String {
 
 /// The published Secret of a resource, as the index knows it.
 pub(in crate::engine) fn published<K: Kind>(object: &K) -> ObjectKey {
-    ObjectKey { source: ReferenceSource::Secret, name: secret_name(object) }
+    ObjectKey { source: ReferenceSource::Secret, name: secret_name(object).into() }
 }
 
 /// The names under which the resource appears in targets.
@@ -107,7 +107,7 @@ fn recognise<K: Kind>(secret: &Secret, object: &K) -> Existing {
     }
     let mut values = values_of(secret);
     if let Some(record) = secret.annotations().get(RECORD_ANNOTATION) {
-        values.set_record(record);
+        values.set_record(record.as_str());
     }
     Existing::Ours(values)
 }

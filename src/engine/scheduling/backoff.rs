@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::Notify;
 
 use crate::engine::watching::trouble::is_unanswered;
-use crate::error::Error;
+use crate::{error::Error, text::Text};
 
 /// The waits of each resource, which double with each failure. kube has no backoff that knows the resource.
 #[derive(Default)]
@@ -22,8 +22,8 @@ pub(in crate::engine) struct Backoff {
 /// A resource's namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::engine) struct ResourceKey {
-    namespace: String,
-    name: String,
+    namespace: Text,
+    name: Text,
 }
 
 /// The failures of one resource since its last success.
@@ -54,7 +54,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 impl ResourceKey {
     /// The resource of that name.
     pub(in crate::engine) fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 
     /// The object's.

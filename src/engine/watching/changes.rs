@@ -10,9 +10,11 @@ use kube::{
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 
+use crate::text::Text;
+
 /// What of each resource leads to a run where it changes, by its namespace and name: a status that the operator wrote
 /// itself does not, and a finalizer that somebody removed does.
-type Marks = HashMap<(String, String), u64>;
+type Marks = HashMap<(Text, Text), u64>;
 
 /// The changes of a kind's resources.
 ///
@@ -77,8 +79,8 @@ impl<K: Resource<DynamicType = ()>> Changes<K> {
     }
 }
 
-fn key(object: &impl Resource) -> (String, String) {
-    (object.namespace().unwrap_or_default(), object.name_any())
+fn key(object: &impl Resource) -> (Text, Text) {
+    (object.namespace().unwrap_or_default().into(), object.name_any().into())
 }
 
 fn mark(object: &impl Resource) -> u64 {

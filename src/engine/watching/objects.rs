@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{health::Importance, lean::VersionOnly, trouble::WatchedPlace, watch::follow};
 use crate::engine::{
-    ObjectKey, ReferenceSource, Registry, WatchScope, Watches, inputs::references::version_of,
+    ObjectKey, ReferenceSource, Registry, WatchScope, Watches, index::known, inputs::references::version_of,
 };
 
 /// Watches everything in a scope that resources read by name.
@@ -86,7 +86,8 @@ impl Objects {
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
                 let used = self.registry.used(self.source, &self.scope);
-                for (namespace, name) in used.into_iter().filter(|object| !listed.contains(object)) {
+                for object in used.into_iter().filter(|object| !listed.contains(object)) {
+                    let (namespace, name) = (object.0, object.1.into());
                     self.registry.object_changed(&namespace, &ObjectKey { source: self.source, name }, None);
                 }
             }
@@ -96,7 +97,7 @@ impl Objects {
     }
 
     fn changed<O: Resource>(&self, object: &O, version: Option<&str>) {
-        let key = ObjectKey { source: self.source, name: object.name_any() };
+        let Some(key) = known(self.source, &object.name_any()) else { return };
         let namespace = object.namespace().unwrap_or_default();
         self.registry.object_changed(&namespace, &key, version);
     }

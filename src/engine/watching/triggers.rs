@@ -108,6 +108,6 @@ fn take_in<K: Kind>(registry: &Registry, object: &Guarded<K>, others: Others) {
 /// Has those run that refer to this resource.
 fn neighbour_changed<K: Kind>(registry: &Registry, namespace: &str, name: &str, version: Option<&str>) {
     let Some(neighbour) = ReferencedKind::of::<K>() else { return };
-    let object = ObjectKey { source: ReferenceSource::Neighbour(neighbour), name: name.to_owned() };
+    let object = ObjectKey { source: ReferenceSource::Neighbour(neighbour), name: name.into() };
     registry.object_changed(namespace, &object, version);
 }

@@ -84,7 +84,7 @@ async fn examine_within(
     .unwrap();
     let tokens = tokens.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
     let secret = Fetched::Found { version: "1".to_owned(), data: tokens.collect() };
-    let key = ObjectKey { source: ReferenceSource::Secret, name: "tokens".to_owned() };
+    let key = ObjectKey { source: ReferenceSource::Secret, name: "tokens".into() };
     match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust, &[]) {
         Prepared::Planned(planned) => {
             let scene = CheckContext::without_cluster(network);

@@ -95,7 +95,7 @@ impl Scenario {
             version: "1".into(),
             data: BTreeMap::from([(key.to_owned(), value.as_bytes().to_vec())]),
         };
-        let key = |source, name: &str| ObjectKey { source, name: name.to_owned() };
+        let key = |source, name: &str| ObjectKey { source, name: name.into() };
         let mut objects =
             BTreeMap::from([(key(ReferenceSource::Secret, "ldap"), found("password", &self.password))]);
         if let Some(pem) = &self.authority {

@@ -21,7 +21,7 @@ fn unresolved(source: ReferenceSource, data: Option<&[u8]>) -> Problem {
     let tls = json!({ "tls": { "caBundle": { member: { "name": "bundle", "key": "ca" } } } });
     let objects = data.map(|bytes| {
         let data = BTreeMap::from([("ca".to_owned(), bytes.to_vec())]);
-        let key = ObjectKey { source, name: "bundle".to_owned() };
+        let key = ObjectKey { source, name: "bundle".into() };
         (key, Fetched::Found { version: "1".to_owned(), data })
     });
     problem(&tls, &objects.into_iter().collect())
@@ -89,7 +89,7 @@ fn a_missing_bundle_is_told_by_the_kind_of_its_object() {
 #[test]
 fn a_missing_key_is_told_with_the_present_ones_and_the_next_step() {
     let data = BTreeMap::from([("secert".to_owned(), b"x".to_vec())]);
-    let key = ObjectKey { source: ReferenceSource::Secret, name: "oidc".to_owned() };
+    let key = ObjectKey { source: ReferenceSource::Secret, name: "oidc".into() };
     let objects = BTreeMap::from([(key, Fetched::Found { version: "1".to_owned(), data })]);
     let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" } });
     let words = ["\"secret\"", "\"secert\"", "spec.clientSecretRef", "Add that key", "correct"];

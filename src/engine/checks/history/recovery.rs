@@ -59,7 +59,7 @@ impl<E> CheckHistory<E> {
             last_check: status.last_check_time.as_ref().map(|time| time.0),
             spread: None,
             renewal: Renewal::Never,
-            refusal: refusal.map(|finding| (finding, now)),
+            refusal: refusal.map(|finding| Box::new((finding, now))),
             jitter: 0.0,
             usage: Usage::default(),
             pending: None,
