@@ -29,6 +29,9 @@ pub struct Load {
     turns: Permits<String>,
 }
 
+/// How many runs share the place of one request: a run also computes, and reads what the watches told.
+const RUNS_IN_A_PLACE: usize = 2;
+
 impl Default for Load {
     fn default() -> Self {
         let limit = Limit::default();
@@ -36,7 +39,7 @@ impl Default for Load {
             limit: Arc::new(Mutex::new(limit)),
             under_way: Arc::default(),
             presence: Arc::default(),
-            turns: Permits::new(limit.places()),
+            turns: Permits::new(limit.places() * RUNS_IN_A_PLACE),
         }
     }
 }
@@ -60,7 +63,7 @@ pub(super) struct RequestUnderWay {
 impl Load {
     /// How many runs may speak with it at a time.
     pub fn places(&self) -> usize {
-        self.limit().places()
+        self.limit().places() * RUNS_IN_A_PLACE
     }
 
     /// The turns of those runs.
