@@ -1,20 +1,24 @@
 //! What the operator remembers of each resource between runs.
 //!
-//! What is kept of one `LdapConfig` with nine checks and 24 published names, in bytes of resident memory, as a mean over
-//! 20,000 of them:
+//! What is kept of a resource, in bytes of the heap with what the allocator adds, as a mean over the four kinds of the
+//! benchmark `mixed`, which have no target:
 //!
 //! | what | where | bytes |
 //! |---|---|---|
-//! | metadata and spec, without `managedFields` (7,200) and what `kubectl apply` keeps | the watch's store | 2,250 |
-//! | the status: one copy for the store, and for what was found, sent and stored ([`Reported`]) | store and entry | 3,700 |
-//! | the findings of the last run | [`CheckHistory`] | 1,900 |
-//! | the published values: one copy for what was verified and what was written ([`Values`]) | entry | 3,400 |
-//! | the entry itself, with its keys | this map | 1,650 |
-//! | series and results of checks | the metrics | 1,150 |
+//! | metadata and spec, without `managedFields` (7,200) and what `kubectl apply` keeps | the watch's store | 2,050 |
+//! | the status: one copy for the store, and for what was found, sent and stored ([`Reported`]) | store and entry | 1,650 |
+//! | when it runs next | the controller's queue | 1,650 |
+//! | what it is looked up by, and the versions that its runs know | the index | 1,000 |
+//! | the findings of the last run | [`CheckHistory`] | 800 |
+//! | the entry itself, and the digest of the spec | this map | 750 |
+//! | names and messages that only this resource has | [`Text`] | 600 |
+//! | series and results of checks | the metrics | 600 |
+//! | the published values: one copy for what was verified and written, and of equal ones of all ([`Values`]) | entry | 350 |
+//! | what leads to a run where it changes, and its slot | the watch and the queue for slots | 100 |
 //!
-//! Together that is 14 KiB at most: since this was measured, equal texts of findings and statuses are one copy, values
-//! are a list without room to spare, and the metrics have one entry for each resource. Secrets and `ConfigMap`s are not
-//! kept at all, nor is what servers answered, except for 4 MiB of documents that resources share.
+//! Together that is 9.5 KiB. Secrets and `ConfigMap`s are not kept at all, nor is what servers answered, except for 4 MiB
+//! of documents that resources share. A run that waits for its turn takes some 2 KiB beside that, one that makes its
+//! checks up to 30, and each connection some 40.
 
 use std::{
     collections::{BTreeMap, HashMap},
