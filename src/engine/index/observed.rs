@@ -86,11 +86,10 @@ impl Observed {
 
 /// Sets the version of an object, of which there are a few: a map would take more memory than all of them.
 fn set(versions: &mut Vec<(ObjectKey, ObjectVersion)>, object: ObjectKey, version: ObjectVersion) {
-    match versions.iter_mut().find(|(known, _)| *known == object) {
-        Some((_, known)) => *known = version,
-        None => {
-            versions.reserve_exact(1);
-            versions.push((object, version));
-        }
+    if let Some((_, known)) = versions.iter_mut().find(|(known, _)| *known == object) {
+        *known = version;
+    } else {
+        versions.reserve_exact(1);
+        versions.push((object, version));
     }
 }
