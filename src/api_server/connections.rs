@@ -56,10 +56,20 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError>,
 {
+    keeping(KEPT, config, connector)
+}
+
+fn keeping<C>(kept: Duration, config: &Config, connector: C) -> kube::Result<ClientBuilder<Connected>>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Read + Write + Connection + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
     let connector = InTime(config.rustls_https_connector_with_connector(connector)?);
     let client = legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(KEPT)
+        .pool_idle_timeout(kept)
         .http1_max_buf_size(BUFFER)
         .build::<_, Body>(connector);
     let service = config.extra_headers_layer()?.layer(Erring(client));
@@ -117,5 +127,35 @@ where
     fn call(&mut self, server: Uri) -> Self::Future {
         let connecting = tokio::time::timeout(CONNECT_LIMIT, self.0.call(server));
         Box::pin(async move { connecting.await.map_err(|_| NoAnswer(CONNECT_LIMIT))?.map_err(Into::into) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_uses_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let config = Config::new(url.parse().unwrap());
+        let client = keeping(Duration::from_millis(10), &config, direct()).unwrap().build();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+            stream
+        };
+        let request = Request::get("/version").body(Vec::new()).unwrap();
+        let (answer, mut stream) = tokio::join!(client.request_text(request), server);
+        assert_eq!(answer.unwrap(), "{}");
+        let mut rest = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
+        assert_eq!(end.expect("it is closed").unwrap(), 0);
     }
 }
