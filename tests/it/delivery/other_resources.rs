@@ -1,9 +1,18 @@
 //! Resources beside the `LdapConfig` of the stage.
 
+use std::fmt::Debug;
+
 use anyhow::Result;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, api::ListParams};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        core::v1::{Pod, Secret},
+    },
+};
+use kube::{Api, Resource, ResourceExt, api::ListParams};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use test_support::{OpenIdProvider, Slapd, Workspace, condition};
 
@@ -60,12 +69,27 @@ pub async fn is_gone(workspace: &Workspace, kind: &str, name: &str) -> Result<()
     Err(error.context(seen(workspace, kind, name).await?))
 }
 
-/// All that is seen of a resource, its pods and its events, for the output of a test that waited in vain.
+/// All that is seen of a resource and of what may hold it, for the output of a test that waited in vain.
 pub async fn seen(workspace: &Workspace, kind: &str, name: &str) -> Result<String> {
-    let pods: Api<Pod> = Api::namespaced(workspace.client().clone(), workspace.namespace());
-    let pods = pods.list(&ListParams::default()).await?.items;
-    let (object, events) = (workspace.resources(kind)?.get_opt(name).await?, workspace.events().await?);
-    Ok(format!("{object:#?}\n{pods:#?}\n{events}"))
+    let mut seen = vec![format!("{:#?}", workspace.resources(kind)?.get_opt(name).await?)];
+    seen.push(all::<Deployment>(workspace).await?);
+    seen.push(all::<StatefulSet>(workspace).await?);
+    seen.push(all::<ReplicaSet>(workspace).await?);
+    seen.push(all::<Pod>(workspace).await?);
+    let secrets: Api<Secret> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    let secrets = secrets.list_metadata(&ListParams::default()).await?.items;
+    seen.push(format!("{:?}", secrets.iter().map(ResourceExt::name_any).collect::<Vec<_>>()));
+    seen.push(workspace.events().await?);
+    Ok(seen.join("\n"))
+}
+
+/// All objects of a kind, as text.
+async fn all<K>(workspace: &Workspace) -> Result<String>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    Ok(format!("{:#?}", api.list(&ListParams::default()).await?.items))
 }
 
 /// The message of a condition.
