@@ -11,7 +11,7 @@ mod requests;
 
 pub use clock::Now;
 pub use cluster::{Acceptance, Cluster};
-pub use load::Load;
+pub use load::{Load, TurnHolder};
 pub use requests::Requests;
 
 use std::{

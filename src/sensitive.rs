@@ -25,7 +25,7 @@ const FEW: usize = 1024;
 
 #[derive(Default)]
 struct InUse {
-    /// By a hash whose key is another one in every process, so that it tells nothing of the text.
+    /// By a hash whose key is another one in every process.
     texts: HashMap<u64, Weak<SecretString>>,
     key: RandomState,
     /// How many there are before those go that nobody uses any more.

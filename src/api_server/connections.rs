@@ -31,11 +31,12 @@ use super::NoAnswer;
 /// A client's service below its own layers.
 pub(super) type Connected = BoxService<Request<Body>, Response<Incoming>, BoxError>;
 
-/// How long a connection is kept that nobody uses.
+/// How long a connection is kept for use that nobody uses. It is closed within as long again.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// How long connecting may take, the handshake included. The time limit of the request counts as well.
-const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// How long connecting may take, the handshake included. The time limit of the request counts as well, and a proxy has a
+/// shorter limit of its own, whose message says more.
+const CONNECT_LIMIT: Duration = Duration::from_secs(35);
 
 /// The most that is read of an answer at once. A connection keeps a buffer of the size that it needed.
 const BUFFER: usize = 64 * 1024;

@@ -4,6 +4,7 @@ mod limit;
 mod presence;
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -25,12 +26,20 @@ pub struct Load {
     limit: Arc<Mutex<Limit>>,
     under_way: Arc<AtomicUsize>,
     presence: Arc<Mutex<Presence>>,
-    /// The turns of those who speak with it, by namespace. Those of all kinds are one queue.
-    turns: Permits<String>,
+    turns: Permits<TurnHolder>,
 }
 
-/// How many runs share the place of one request: a run also computes, and reads what the watches told.
-const RUNS_IN_A_PLACE: usize = 2;
+/// The runs of one kind in one namespace, which share their turns: neither a namespace nor a kind delays another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TurnHolder {
+    /// The kind.
+    pub kind: Cow<'static, str>,
+    /// The namespace.
+    pub namespace: String,
+}
+
+/// How many runs there are for each request that may be under way: a run also computes, and reads what the watches told.
+const RUNS_PER_REQUEST: usize = 2;
 
 impl Default for Load {
     fn default() -> Self {
@@ -39,7 +48,7 @@ impl Default for Load {
             limit: Arc::new(Mutex::new(limit)),
             under_way: Arc::default(),
             presence: Arc::default(),
-            turns: Permits::new(limit.places() * RUNS_IN_A_PLACE),
+            turns: Permits::new(limit.requests() * RUNS_PER_REQUEST),
         }
     }
 }
@@ -63,11 +72,11 @@ pub(super) struct RequestUnderWay {
 impl Load {
     /// How many runs may speak with it at a time.
     pub fn places(&self) -> usize {
-        self.limit().places() * RUNS_IN_A_PLACE
+        self.limit().requests() * RUNS_PER_REQUEST
     }
 
-    /// The turns of those runs.
-    pub(crate) fn turns(&self) -> &Permits<String> {
+    /// The turns of those runs, one queue for all kinds.
+    pub(crate) fn turns(&self) -> &Permits<TurnHolder> {
         &self.turns
     }
 

@@ -50,7 +50,7 @@ fn walk(schema: &SpecSchema, value: &Value, path: &str, found: &mut Vec<String>)
             }
         }
         ("string", Value::String(text)) => {
-            let values: Vec<_> = schema.enum_.iter().map(String::as_str).collect();
+            let values: Vec<_> = schema.enum_.iter().filter_map(Value::as_str).collect();
             if !values.is_empty() && !values.contains(&text.as_str()) {
                 found.push(format!("{path} must be {}, but is another text", values.join(" or ")));
             }

@@ -16,7 +16,7 @@
 //! | the published values: one copy for what was verified and written, and of equal ones of all ([`Values`]) | entry | 350 |
 //! | what leads to a run where it changes, and its slot | the watch and the queue for slots | 100 |
 //!
-//! Together that is 9.5 KiB. Secrets and `ConfigMap`s are not kept at all, nor is what servers answered, except for 4 MiB
+//! Together that is 9.3 KiB. Secrets and `ConfigMap`s are not kept at all, nor is what servers answered, except for 4 MiB
 //! of documents that resources share. A run that waits for its turn takes some 2 KiB beside that, one that makes its
 //! checks up to 30, and each connection some 40.
 

@@ -18,6 +18,7 @@ use super::{
         api_permits::ApiPermits,
         backoff::{Backoff, ResourceKey},
         slots::Slots,
+        urgency::{RunOrdinal, Urgency, urgency_of},
     },
     status::events::{EventType, Transition, joined},
 };
@@ -84,7 +85,7 @@ impl<K: Kind> Context<K> {
     ) -> Self {
         Self {
             client: cluster.client.clone(),
-            api_permits: ApiPermits::new(cluster.load().clone()),
+            api_permits: ApiPermits::new(cluster.load().clone(), K::kind(&())),
             cluster,
             network,
             memory: ResourceCache::default(),
@@ -109,6 +110,17 @@ impl<K: Kind> Context<K> {
     #[must_use]
     pub fn with_runs(self, runs: u16) -> Self {
         Self { slots: Slots::new(runs), ..self }
+    }
+
+    /// What a run of the resource goes ahead of.
+    pub(super) fn urgency(&self, object: &K) -> Urgency {
+        let run = if self.memory.reported(object, |reported| reported.own().is_none()) {
+            RunOrdinal::First
+        } else {
+            RunOrdinal::Later
+        };
+        let expiration = K::metric_timestamps(&object.details()).token_expiration;
+        urgency_of(run, object.status(), object.meta().generation, expiration, self.cluster.seconds())
     }
 
     /// Every resource in the same namespace that may compete with this one.

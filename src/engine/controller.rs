@@ -30,7 +30,7 @@ use super::{
     scheduling::{
         backoff::{Failure, ResourceKey, retry_after},
         slots::Slot,
-        urgency::{RunOrdinal, Urgency, urgency_of},
+        urgency::Urgency,
     },
     status::{
         derive::derive,
@@ -213,7 +213,7 @@ fn run<K: Kind>(
     let reference = key.reference();
     // A failed send can be ignored: the receiver is dropped only when the process stops.
     let call = move || drop(calls.unbounded_send(reference));
-    let urgency = urgency(&object, &context);
+    let urgency = object.0.as_ref().map_or(Urgency::Ordinary, |object| context.urgency(object));
     let Some(slot) = context.slots.enter(key, urgency, call) else {
         return ready(Ok(Action::await_change())).boxed();
     };
@@ -221,18 +221,6 @@ fn run<K: Kind>(
     // Each run is a task of its own: the controller would poll all of its runs whenever one of them can continue.
     let run = AbortOnDropHandle::new(tokio::spawn(run.in_current_span()));
     run.map(|outcome| outcome.unwrap_or(Err(Error::Panicked))).boxed()
-}
-
-/// What a run of the object is to go ahead of.
-fn urgency<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Urgency {
-    let Ok(object) = &object.0 else { return Urgency::Ordinary };
-    let run = if context.memory.reported(object, |reported| reported.own().is_none()) {
-        RunOrdinal::First
-    } else {
-        RunOrdinal::Later
-    };
-    let expiration = K::metric_timestamps(&object.details()).token_expiration;
-    urgency_of(run, object.status(), object.meta().generation, expiration, context.cluster.seconds())
 }
 
 async fn in_slot<K: Kind>(

@@ -204,7 +204,7 @@ async fn revoke<K: Kind>(
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
     let namespace = object.namespace().unwrap_or_default();
-    let permit = context.api_permits.take(&namespace).await;
+    let permit = context.api_permits.take_again(&namespace).await;
     let (_, existing) = secret::read(&context.client, object).await?;
     // The permit is released before the request: a server that hangs must delay its own resource only.
     drop(permit);

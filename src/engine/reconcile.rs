@@ -38,10 +38,11 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         return Box::pin(release(object, context)).await;
     }
     let namespace = object.namespace().unwrap_or_default();
+    let urgency = context.urgency(object);
     context.memory.begin_status(object);
     let namesakes = context.namesakes(object).await;
     let mut events = RunEvents::new(object, context);
-    let permit = context.api_permits.take(&namespace).await;
+    let permit = context.api_permits.take(&namespace, urgency).await;
     // While many runs wait for their turn, none of them has room for the rest yet.
     Box::pin(reconcile_in_turn(object, context, &namesakes, permit, &mut events)).await
 }

@@ -46,9 +46,14 @@ impl<H: Clone + Eq + Hash> Permits<H> {
         self.wait(holder, Queue::wait).await.ok()
     }
 
-    /// The same, ahead of all others of the holder.
+    /// The same, ahead of those who came by [`Permits::take`] and whose holders have as few.
     pub(crate) async fn take_ahead(&self, holder: H) -> Option<Permit<H>> {
         self.wait(holder, Queue::wait_ahead).await.ok()
+    }
+
+    /// The same, before those of [`Permits::take_ahead`], too.
+    pub(crate) async fn take_first(&self, holder: H) -> Option<Permit<H>> {
+        self.wait(holder, Queue::wait_first).await.ok()
     }
 
     /// Sets the number of permits. Whoever has one keeps it, even where there are fewer now.
@@ -143,8 +148,11 @@ mod tests {
         let mut waits = [Box::pin(permits.take("a")), Box::pin(permits.take("a"))];
         assert!(waits.iter_mut().all(|waits| waits.now_or_never().is_none()));
         let mut ahead = Box::pin(permits.take_ahead("a"));
-        assert!((&mut ahead).now_or_never().is_none());
+        let mut first = Box::pin(permits.take_first("a"));
+        assert!((&mut ahead).now_or_never().is_none() && (&mut first).now_or_never().is_none());
         drop(held);
+        assert!((&mut ahead).now_or_never().is_none());
+        drop(first.now_or_never().flatten().unwrap());
         assert!(waits.iter_mut().all(|waits| waits.now_or_never().is_none()));
         assert!(ahead.now_or_never().flatten().is_some());
     }

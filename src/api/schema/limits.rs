@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The schema of a field, without what only people and the API server read: with that, those of all kinds would take a
 /// megabyte for as long as the process lives. The fields have the names that they have in a definition.
@@ -16,9 +17,9 @@ pub struct SpecSchema {
     /// The members that must be there.
     #[serde(default)]
     pub required: Box<[String]>,
-    /// The only values of a text, if they are few.
+    /// The only values, if they are few.
     #[serde(default, rename = "enum")]
-    pub enum_: Box<[String]>,
+    pub enum_: Box<[Value]>,
     pub(super) pattern: Option<Box<str>>,
     pub(super) min_length: Option<i64>,
     pub(super) max_length: Option<i64>,

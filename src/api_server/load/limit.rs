@@ -1,4 +1,4 @@
-//! How many runs may speak with the API server at a time: pure.
+//! How many requests of runs the API server may have at a time: pure.
 //!
 //! As senders find what a network can take: a little more as long as all goes well and more is asked for, much less as
 //! soon as the API server refuses (429), and less when most of its answers take much longer than they did. A webhook that
@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-/// As many at least, whatever the API server says: a namespace that takes what it can leaves one.
+/// As many at least, whatever the API server says: who takes what it can leaves room for another.
 pub(super) const LEAST: f64 = 3.0;
 
 /// As many at most, since each takes a connection and memory.
@@ -55,7 +55,7 @@ pub(super) enum LimitAnswer {
     },
 }
 
-/// How many runs may speak with the API server, and what that follows from.
+/// How many requests the API server may have, and what that follows from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
     places: f64,
@@ -74,9 +74,9 @@ impl Default for Limit {
 }
 
 impl Limit {
-    /// How many there may be.
+    /// How many requests may be under way.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 3 and 32")]
-    pub(super) fn places(self) -> usize {
+    pub(super) fn requests(self) -> usize {
         self.places as usize
     }
 
@@ -98,7 +98,7 @@ impl Limit {
                     known
                 } else if slow > MOST_OF_THEM {
                     known.cut(SLOWED, FIRST, now, REST)
-                } else if under_way.saturating_mul(2) >= self.places() {
+                } else if under_way.saturating_mul(2) >= self.requests() {
                     Self { places: (self.places + 1.0 / self.places).min(MOST), ..known }
                 } else {
                     // Who does not use what there is learns nothing about more.
@@ -134,7 +134,7 @@ mod tests {
         let learn = |limit: Limit, (answer, at, under_way)| {
             limit.learn(answer, under_way, begun + Duration::from_millis(at))
         };
-        answers.into_iter().fold(Limit::default(), learn).places()
+        answers.into_iter().fold(Limit::default(), learn).requests()
     }
 
     #[test]

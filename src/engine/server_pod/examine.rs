@@ -49,7 +49,7 @@ pub(in crate::engine) async fn examine_from_pod<K: Kind>(
     let look = match pods.and_then(|pods| Some((pods, PodCheck::new(object, planned, checked_inputs, pods)?)))
     {
         Some((pods, check)) => {
-            let _permit = context.api_permits.take(&namespace).await;
+            let _permit = context.api_permits.take_again(&namespace).await;
             context.cluster.now().await?;
             let presence = memory.presence;
             let network = &network;
