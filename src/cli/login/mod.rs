@@ -12,10 +12,11 @@ mod report;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use futures::{FutureExt, future::BoxFuture};
 use kube::{Api, core::DynamicObject};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{jwt::TokenArgs, ldap::PasswordArgs, oidc::BrowserArgs, report::LoginReport};
 use super::{
@@ -166,9 +167,11 @@ const KINDS: [&str; 3] = ["LdapConfig", "OidcProvider", "JwtIssuer"];
 
 /// Tries a login and prints what came of it. An interrupt ends it at any point, and leaves the terminal as it was.
 pub(super) async fn login(arguments: &LoginArguments) -> anyhow::Result<CommandVerdict> {
+    // Before the first question: an interrupt that nobody awaits yet would end the process with the terminal as it is.
+    let mut interrupt = signal(SignalKind::interrupt()).context("interrupts cannot be received")?;
     tokio::select! {
         outcome = Box::pin(try_login(arguments)) => outcome,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = interrupt.recv() => bail!("interrupted"),
     }
 }
 
