@@ -80,7 +80,8 @@ async fn values_come_and_go_by_the_first_version() -> Result<()> {
     assert_eq!(scene.spec().await?, working);
     scene.pods_run_with(2, &["corp-ldap-2", "main-oidc-1"]).await?;
     for deployment in ["wandb-api", "wandb-app-bc"] {
-        assert_eq!(scene.player.fewest_ready(deployment, 1).await?, Some(1));
+        let fewest = scene.player.fewest_ready(deployment, 1).await?;
+        ensure!(fewest == Some(1), "{fewest:?}: {}", scene.player.history());
     }
 
     scene.delete_both().await?;
