@@ -44,18 +44,32 @@ pub async fn in_use(
 }
 
 /// Lists the objects. Controllers are listed before the objects that they make, so a pod that is made meanwhile is
-/// found either through its controller or itself.
+/// found either through its controller or itself. Lists that need no order are asked for at a time, since each may wait
+/// for the API server's cache: a deletion waits for all of them, again and again.
 async fn read(client: &Client, namespace: &str) -> Result<PodMakers, StepError> {
     let all = ListParams::default();
+    let (deployments, stateful_sets, daemon_sets, cron_jobs) = tokio::join!(
+        list(client, namespace, &all),
+        list(client, namespace, &all),
+        list(client, namespace, &all),
+        list(client, namespace, &all),
+    );
+    let (replica_sets, controller_revisions, jobs) = tokio::join!(
+        list(client, namespace, &all),
+        list(client, namespace, &all),
+        list(client, namespace, &all),
+    );
+    let pods = list(client, namespace, &all).await;
+    // Of several that are refused, the same one is told of each time.
     Ok(PodMakers {
-        deployments: list(client, namespace, &all).await?,
-        stateful_sets: list(client, namespace, &all).await?,
-        daemon_sets: list(client, namespace, &all).await?,
-        cron_jobs: list(client, namespace, &all).await?,
-        replica_sets: list(client, namespace, &all).await?,
-        controller_revisions: list(client, namespace, &all).await?,
-        jobs: list(client, namespace, &all).await?,
-        pods: list(client, namespace, &all).await?,
+        deployments: deployments?,
+        stateful_sets: stateful_sets?,
+        daemon_sets: daemon_sets?,
+        cron_jobs: cron_jobs?,
+        replica_sets: replica_sets?,
+        controller_revisions: controller_revisions?,
+        jobs: jobs?,
+        pods: pods?,
     })
 }
 
