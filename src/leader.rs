@@ -23,7 +23,7 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 const RENEW_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long the end of the process may be delayed by giving up the Lease.
-const RELEASE_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The time between two reads by a process that waits. A Lease that was given up is taken within two seconds.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);

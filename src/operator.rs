@@ -19,7 +19,7 @@ use crate::{
         look_for_endings, look_for_namespace, metrics::Metrics, run_controller, watch_references,
         watch_targets,
     },
-    leader::Election,
+    leader::{Election, RELEASE_LIMIT},
     net::{EgressPolicy, Proxies, SharedNetwork},
     server::{self, Readiness},
     workloads::Target,
@@ -56,12 +56,15 @@ pub enum LeaderElection {
     Lease(String),
 }
 
-/// How long runs may take to end once the process is asked to stop. Together with giving up the Lease and the end
-/// of the HTTP server, this stays below five seconds.
+/// How long runs may take to end once the process is asked to stop.
 const RUNS_END: Duration = Duration::from_millis(2500);
 
 /// How long the HTTP server and the last events may take to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
+// What may take time one after the other leaves a second of the five in which the process is to have ended.
+const _: () =
+    assert!(RUNS_END.as_millis() + RELEASE_LIMIT.as_millis() + SHUTDOWN_TIMEOUT.as_millis() <= 4_000);
 
 /// Runs until the token is cancelled. An error means that the process could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
