@@ -14,7 +14,7 @@ use test_support::{
 use tokio::task::JoinHandle;
 use wandb_auth_operator::api::custom_resource_definitions;
 
-use crate::step;
+use crate::{begin, step};
 
 /// Which cluster.
 pub enum Place {
@@ -55,9 +55,11 @@ impl Cluster {
 
     async fn start(programs: Programs) -> Result<Self> {
         let programs = programs.await.context("building the Kubernetes API panicked")??;
-        step(&format!("Starting a Kubernetes API: {} and etcd", programs.kube_apiserver.display()));
+        let starting =
+            begin(&format!("Starting a Kubernetes API: {} and etcd", programs.kube_apiserver.display()));
         let control_plane = ControlPlane::start_with(programs).await?;
-        step("Installing the custom resource definitions; making the namespace demo");
+        drop(starting);
+        let _installing = begin("Installing the custom resource definitions; making the namespace demo");
         let (admin, operator) =
             (control_plane.kubeconfig(User::Admin), control_plane.kubeconfig(User::Operator));
         let workspace = Workspace::on(admin, operator, "demo", &custom_resource_definitions()).await?;
@@ -70,7 +72,8 @@ impl Cluster {
         let config = Config::from_kubeconfig(&KubeConfigOptions::default())
             .await
             .context("there is no usable current context: set KUBECONFIG to a file that has one")?;
-        step("Installing the custom resource definitions; making the namespace wandb-auth-demo");
+        let _installing =
+            begin("Installing the custom resource definitions; making the namespace wandb-auth-demo");
         let definitions = custom_resource_definitions();
         let workspace = Workspace::of_person(config.clone(), "wandb-auth-demo", &definitions).await.context(
             "the current context's cluster must be reachable, and its user must be allowed to install \

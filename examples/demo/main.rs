@@ -15,7 +15,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use test_support::progress;
+use test_support::progress::{self, Waiting};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -93,12 +93,12 @@ async fn demonstrate(arguments: &Arguments) -> Result<Ending> {
         return Ok(Ending::Interrupted);
     };
     let servers = servers?;
-    preview::show(&servers)?;
+    let of_preview = preview::show(&servers)?;
     let Some(cluster) = interrupted.run_until_cancelled(Box::pin(Cluster::open(place))).await else {
         return Ok(Ending::Interrupted);
     };
     let cluster = cluster?;
-    let ending = interrupted.run_until_cancelled(play(arguments, &servers, &cluster)).await;
+    let ending = interrupted.run_until_cancelled(play(arguments, &servers, &cluster, of_preview)).await;
     cluster.close().await?;
     ending.unwrap_or(Ok(Ending::Interrupted))
 }
@@ -121,21 +121,27 @@ fn interruption() -> Result<CancellationToken> {
     Ok(interrupted)
 }
 
-/// Runs the operator on the sample resources and shows what it makes of them.
-async fn play(arguments: &Arguments, servers: &Servers, cluster: &Cluster) -> Result<Ending> {
+/// Runs the operator on the sample resources and shows what it makes of them, and what was not as expected, there and in
+/// the preview.
+async fn play(
+    arguments: &Arguments,
+    servers: &Servers,
+    cluster: &Cluster,
+    of_preview: Vec<String>,
+) -> Result<Ending> {
     let workspace = &cluster.workspace;
     let mut operator = InProcessOperator::start(cluster.operator.clone(), workspace.namespace())?;
     let shown = async {
         samples::apply(workspace, servers).await?;
-        step("Waiting until the operator has come to a conclusion about each");
         samples::settle(workspace).await;
         report::print(workspace).await?;
         samples::differences(workspace).await
     };
-    let differences = tokio::select! {
+    let of_operator = tokio::select! {
         differences = shown => differences?,
         error = operator.end() => return Err(error),
     };
+    let differences = [of_preview, of_operator].concat();
     report::print_differences(&differences);
     if arguments.once {
         return Ok(if differences.is_empty() { Ending::AsExpected } else { Ending::NotAsExpected });
@@ -147,4 +153,12 @@ async fn play(arguments: &Arguments, servers: &Servers, cluster: &Cluster) -> Re
 /// Says what is done next.
 fn step(what: &str) {
     progress::say(&format!("• {what}"));
+}
+
+/// Says what is done next and, until that is over, for how long already: until what it returns is dropped.
+#[must_use]
+fn begin(what: &str) -> Waiting {
+    step(what);
+    // The details stand in the line above.
+    Waiting::announced(what.split([':', ';']).next().unwrap_or(what))
 }

@@ -7,8 +7,8 @@ use test_support::{Workspace, condition};
 use wandb_auth_operator::api::{ConditionType, Reason};
 
 use crate::{
+    begin,
     servers::{CLIENT_SECRET, LDAP_PASSWORD, MACHINE_SECRET, Servers},
-    step,
 };
 
 const REFERENCES: &str = include_str!("references.yaml");
@@ -61,9 +61,15 @@ const HELD_BACK: [&str; 6] = [
     "somebody-elses-key-wsa",
 ];
 
+/// Whether the sample of that name has no mistake.
+pub fn is_right(name: &str) -> bool {
+    SAMPLES.iter().any(|sample| sample.name == name && sample.reason == Reason::Ready)
+}
+
 /// Applies every sample, with the servers' addresses.
 pub async fn apply(workspace: &Workspace, servers: &Servers) -> Result<()> {
-    step("Applying examples/demo/*.yaml: five resources that are right, six with a mistake each");
+    let _waiting =
+        begin("Applying examples/demo/*.yaml: five resources that are right, six with a mistake each");
     for manifest in manifests(servers)? {
         workspace.apply(&manifest).await?;
     }
@@ -108,6 +114,7 @@ fn manifests(servers: &Servers) -> Result<Vec<String>> {
 
 /// Waits until each is either Ready or a person must act; whichever never gets there shows as a difference.
 pub async fn settle(workspace: &Workspace) {
+    let _waiting = begin("Waiting until the operator has come to a conclusion about each");
     let is_true = |status: &Value, type_: ConditionType| {
         condition(status, type_.as_str()).and_then(|condition| condition.get("status")?.as_str())
             == Some("True")

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use serde_json::json;
 use test_support::{
-    Certificate, CertificateAuthority, Leaf, OpenIdClient, OpenIdProvider, Slapd, WandbServer,
+    Certificate, CertificateAuthority, Leaf, OpenIdClient, OpenIdProvider, Slapd, WandbServer, tools,
 };
 
-use crate::step;
+use crate::begin;
 
 /// The password of the directory's service account.
 pub const LDAP_PASSWORD: &str = "correct-horse-battery";
@@ -41,24 +41,21 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts all three.
+    /// Starts all three. Directory and provider come side by side, since each may have to be fetched first.
     pub async fn start() -> Result<Self> {
-        tokio::task::spawn_blocking(Self::start_blocking).await.context("starting the servers panicked")?
+        let certificate = CertificateAuthority::new("demo authority")?.issue(&Leaf::loopback())?;
+        let (of_directory, of_provider) = (certificate.clone(), certificate.clone());
+        let (directory, provider) = tokio::try_join!(
+            blocking(move || start_directory(&of_directory)),
+            blocking(move || start_provider(&of_provider))
+        )?;
+        blocking(move || Self::start_wandb(directory, provider, certificate)).await
     }
 
-    fn start_blocking() -> Result<Self> {
-        let certificate = CertificateAuthority::new("demo authority")?.issue(&Leaf::loopback())?;
-        step("Starting a directory: slapd with alice, bob and carol");
-        let directory = Slapd::builder(LDAP_PASSWORD).certificate(&certificate).start()?;
-        step("Starting an OpenID Provider: oidc-provider with a client for people and one for programs");
-        let provider = OpenIdProvider::builder()
-            .certificate(&certificate)
-            .client(OpenIdClient::confidential("wandb", CLIENT_SECRET, REDIRECT_URI))
-            .client(OpenIdClient::machine("ci", MACHINE_SECRET))
-            .audience(AUDIENCE)
-            .start()?;
+    /// The double of W&B Server, which knows the provider.
+    fn start_wandb(directory: Slapd, provider: OpenIdProvider, certificate: Certificate) -> Result<Self> {
+        let _waiting = begin("Starting a double of W&B Server, with the team research");
         let token = token(&provider)?;
-        step("Starting a double of W&B Server, with the team research");
         let wandb = WandbServer::builder().certificate(&certificate).start()?;
         wandb.team("research");
         let trainer_key = wandb.service_account("trainer", "research")?;
@@ -88,6 +85,30 @@ impl Servers {
     pub fn authority(&self) -> &str {
         &self.certificate.authority_pem
     }
+}
+
+/// Runs what blocks.
+async fn blocking<T: Send + 'static>(start: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(start).await.context("starting a server panicked")?
+}
+
+fn start_directory(certificate: &Certificate) -> Result<Slapd> {
+    // Where the machine does not have it, it is fetched, and that is told on its own.
+    tools::slapd()?;
+    let _waiting = begin("Starting a directory: slapd with alice, bob and carol");
+    Slapd::builder(LDAP_PASSWORD).certificate(certificate).start()
+}
+
+fn start_provider(certificate: &Certificate) -> Result<OpenIdProvider> {
+    tools::openid_provider()?;
+    let _waiting =
+        begin("Starting an OpenID Provider: oidc-provider with a client for people and one for programs");
+    OpenIdProvider::builder()
+        .certificate(certificate)
+        .client(OpenIdClient::confidential("wandb", CLIENT_SECRET, REDIRECT_URI))
+        .client(OpenIdClient::machine("ci", MACHINE_SECRET))
+        .audience(AUDIENCE)
+        .start()
 }
 
 /// A token as a CI system would make it for a job.

@@ -59,16 +59,32 @@ struct Parts {
 impl Waiting {
     /// Says that the wait begins, and how long it has taken again and again.
     pub fn start(what: &str) -> Self {
+        if drawn().is_none() {
+            line(&format!("{what} …"));
+        }
+        Self::tell(what, Some(Display::new(what)))
+    }
+
+    /// The same for what the program has announced in its own words: how long it takes is said as soon as it does not
+    /// come at once.
+    pub fn announced(what: &str) -> Self {
+        Self::tell(what, None)
+    }
+
+    fn tell(what: &str, display: Option<Display>) -> Self {
         let parts = Arc::new(OnceLock::new());
         let (end, ended) = channel();
         let started = Instant::now();
-        let display = Display::new(what);
-        let known = Arc::clone(&parts);
+        let (what, known) = (what.to_owned(), Arc::clone(&parts));
         let teller = thread::spawn(move || {
-            while ended.recv_timeout(display.interval()) == Err(RecvTimeoutError::Timeout) {
-                display.update(started.elapsed(), known.get());
+            let mut display = display;
+            while ended.recv_timeout(interval()) == Err(RecvTimeoutError::Timeout) {
+                let shown = display.get_or_insert_with(|| Display::new(&what));
+                shown.update(&what, started.elapsed(), known.get());
             }
-            display.remove();
+            if let Some(display) = display {
+                display.remove();
+            }
         });
         Self { parts, end: Some(end), teller: Some(teller) }
     }
@@ -101,47 +117,47 @@ impl fmt::Display for Parts {
 
 /// Where the wait is shown.
 enum Display {
-    Lines(String),
-    Drawing(ProgressBar, String),
+    Lines,
+    Drawing(ProgressBar),
 }
 
 impl Display {
     fn new(what: &str) -> Self {
-        let Some(drawn) = DRAWN.get().filter(|drawn| !drawn.is_hidden()) else {
-            line(&format!("{what} …"));
-            return Self::Lines(what.to_owned());
-        };
+        let Some(drawn) = drawn() else { return Self::Lines };
         let style = ProgressStyle::with_template("  {spinner} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = drawn.add(ProgressBar::new_spinner().with_style(style));
         bar.set_message(what.to_owned());
-        Self::Drawing(bar, what.to_owned())
+        Self::Drawing(bar)
     }
 
-    fn interval(&self) -> Duration {
-        match self {
-            Self::Lines(_) => BETWEEN_LINES,
-            Self::Drawing(..) => BETWEEN_DRAWINGS,
-        }
-    }
-
-    fn update(&self, elapsed: Duration, parts: Option<&Parts>) {
+    fn update(&self, what: &str, elapsed: Duration, parts: Option<&Parts>) {
         let parts = parts.map(ToString::to_string).unwrap_or_default();
-        let text = |what: &str| format!("{what}: {}{parts}", for_people(elapsed));
+        let text = format!("{what}: {}{parts}", for_people(elapsed));
         match self {
-            Self::Lines(what) => line(&text(what)),
-            Self::Drawing(bar, what) => {
-                bar.set_message(text(what));
+            Self::Lines => line(&text),
+            Self::Drawing(bar) => {
+                bar.set_message(text);
                 bar.tick();
             }
         }
     }
 
     fn remove(&self) {
-        if let Self::Drawing(bar, _) = self {
+        if let Self::Drawing(bar) = self {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What draws, where somebody sees it.
+fn drawn() -> Option<&'static MultiProgress> {
+    DRAWN.get().filter(|drawn| !drawn.is_hidden())
+}
+
+/// How often people are told how long it has taken.
+fn interval() -> Duration {
+    if drawn().is_some() { BETWEEN_DRAWINGS } else { BETWEEN_LINES }
 }
 
 /// Writes a line past the test runner, which would hold back what `eprintln!` prints until the test is over.

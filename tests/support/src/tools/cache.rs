@@ -1,9 +1,12 @@
 //! The cache of built components, which is outside the source tree so that each is built once a machine.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -25,7 +28,7 @@ pub(crate) fn root() -> Result<PathBuf> {
 /// The directory of a built component, built first where this machine has none for these pins.
 ///
 /// `build` fills an empty directory. Test binaries run side by side, so a lock lets one build and
-/// the others wait, and the finished directory appears under its name at once or not at all.
+/// the others wait, who say so, and the finished directory appears under its name at once or not at all.
 pub(crate) fn component(
     name: &str,
     pins: &[&str],
@@ -39,9 +42,12 @@ pub(crate) fn component(
     }
 
     fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
+    // Of the threads of this process one goes on, and says for all of them what is being waited for.
+    let turn = turn(name);
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let lock_path = root.join(format!("{name}.lock"));
     let lock = File::create(&lock_path).with_context(|| format!("cannot create {}", lock_path.display()))?;
-    lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
+    take(&lock, announcement).with_context(|| format!("cannot lock {}", lock_path.display()))?;
     if finished.is_dir() {
         return Ok(finished);
     }
@@ -57,6 +63,25 @@ pub(crate) fn component(
     fs::rename(unfinished.keep(), &finished)
         .with_context(|| format!("cannot move the built {name} to {}", finished.display()))?;
     Ok(finished)
+}
+
+/// What the threads of this process take turns by, for a component.
+fn turn(component: &str) -> Arc<Mutex<()>> {
+    static TURNS: Mutex<BTreeMap<String, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(turns.entry(component.to_owned()).or_default())
+}
+
+/// Takes the lock, and says what is being waited for where another process has it, perhaps for minutes.
+fn take(lock: &File, announcement: &str) -> io::Result<()> {
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => {
+            let _waiting = Waiting::start(&format!("waiting while another process is {announcement}"));
+            lock.lock()
+        }
+    }
 }
 
 /// Removes what killed builds left; the caller holds the component's lock, so none is running.

@@ -25,42 +25,65 @@ pub(super) struct GoModule {
     pub remedy: &'static str,
 }
 
+/// How much of the processor a build takes while others want it, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// As much as any of them.
+    Usual,
+    /// Less, since a person waits for something else first. It is not the least: on a busy machine a build would not
+    /// come to an end.
+    Low,
+}
+
 /// The directory of the built programs in that of the component, apart from sources of the same names.
 const PROGRAMS: &str = "bin";
 
 impl GoModule {
     /// The directory of the built programs.
     pub(super) fn build(&self) -> Result<PathBuf> {
+        self.build_with(Priority::Usual)
+    }
+
+    /// The same, with that priority where they are not built yet.
+    pub(super) fn build_with(&self, priority: Priority) -> Result<PathBuf> {
         let mut pins: Vec<&str> = self.files.iter().map(|(_, content)| *content).collect();
         pins.extend(self.packages);
         // A component whose programs lie elsewhere is another one.
         pins.push(PROGRAMS);
         let directory = cache::component(self.name, &pins, self.announcement, |directory, waiting| {
-            self.build_in(directory, waiting)
+            self.build_in(directory, waiting, priority)
         })?;
         Ok(directory.join(PROGRAMS))
     }
 
-    fn build_in(&self, directory: &Path, waiting: &Waiting) -> Result<()> {
+    fn build_in(&self, directory: &Path, waiting: &Waiting, priority: Priority) -> Result<()> {
         for (name, content) in self.files {
             let path = directory.join(name);
             fs::create_dir_all(path.parent().unwrap_or(directory))?;
             fs::write(path, content)?;
         }
         // Downloads what is needed, too.
-        let packages = self.go(directory, "list", &["-deps"])?;
+        let packages = self.go(priority, directory, "list", &["-deps"])?;
         waiting.consists_of(packages.lines().count(), &directory.join("build.log"));
         let linker_flags = format!("-s -w {}", self.linker_flags);
         // The slash makes a directory of it, also where only one program is built.
         let output = format!("{PROGRAMS}/");
-        self.go(directory, "build", &["-v", "-trimpath", "-ldflags", &linker_flags, "-o", &output])?;
+        let flags: &[&str] = &["-v", "-trimpath", "-ldflags", &linker_flags, "-o", &output];
+        self.go(priority, directory, "build", flags)?;
         Ok(())
     }
 
     /// Runs a command of Go's on the packages, and returns what it prints.
-    fn go(&self, directory: &Path, subcommand: &str, flags: &[&str]) -> Result<String> {
+    fn go(&self, priority: Priority, directory: &Path, subcommand: &str, flags: &[&str]) -> Result<String> {
         let go = find_program("go").context("go is not on the PATH").context(self.remedy)?;
-        let mut command = Command::new(go);
+        let mut command = match find_program("nice") {
+            Some(nice) if priority == Priority::Low => {
+                let mut command = Command::new(nice);
+                command.args(["-n", "5"]).arg(go);
+                command
+            }
+            _ => Command::new(go),
+        };
         command
             .args([subcommand, "-buildvcs=false"])
             .args(flags)

@@ -1,4 +1,4 @@
-//! A kube-apiserver and an etcd that the machine has already.
+//! The programs of a control plane that the machine has already.
 
 use std::env;
 use std::fs;
@@ -35,11 +35,22 @@ pub(super) fn in_directory(directory: &Path) -> Result<KubernetesBinaries> {
     usable(program(directory, "kube-apiserver")?, program(directory, "etcd")?)
 }
 
+/// The same with a controller manager, without which little happens to objects.
+pub(super) fn with_controllers(directory: &Path) -> Result<KubernetesBinaries> {
+    let controller_manager = program(directory, "kube-controller-manager")?;
+    supported(&controller_manager, OLDEST_KUBERNETES)?;
+    Ok(KubernetesBinaries { kube_controller_manager: Some(controller_manager), ..in_directory(directory)? })
+}
+
 fn usable(kube_apiserver: PathBuf, etcd: PathBuf) -> Result<KubernetesBinaries> {
-    for (path, oldest) in [(&kube_apiserver, OLDEST_KUBERNETES), (&etcd, OLDEST_ETCD)] {
-        new_enough(&says(path)?, oldest).with_context(|| path.display().to_string())?;
-    }
+    supported(&kube_apiserver, OLDEST_KUBERNETES)?;
+    supported(&etcd, OLDEST_ETCD)?;
     Ok(KubernetesBinaries { etcd, kube_apiserver, kube_controller_manager: None })
+}
+
+/// Fails where the program does not have at least this version.
+fn supported(program: &Path, oldest: Version) -> Result<()> {
+    new_enough(&says(program)?, oldest).with_context(|| program.display().to_string())
 }
 
 /// Fails where what a program says of its version is not at least this one.
@@ -132,5 +143,36 @@ mod tests {
             let error = new_enough(said, oldest).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), refusal, "{said}");
         }
+    }
+
+    /// A directory with these programs, each a script that prints so.
+    ///
+    /// A shell writes them: what this process has just written cannot be started while a thread is starting something
+    /// else, which has the written file open for a moment.
+    fn directory(programs: &[(&str, &str)]) -> Result<tempfile::TempDir> {
+        const WRITE: &str = r#"printf '#!/bin/sh\necho "%s"\n' "$2" > "$1" && chmod 755 "$1""#;
+        let directory = tempfile::tempdir()?;
+        for (name, printed) in programs {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", WRITE, "sh"]).arg(directory.path().join(name)).arg(printed);
+            ensure!(shell.status()?.success(), "{name} was not written");
+        }
+        Ok(directory)
+    }
+
+    #[test]
+    fn a_directory_has_all_programs_in_supported_versions_or_is_of_no_use() -> Result<()> {
+        let server = ("kube-apiserver", "Kubernetes v1.33.0");
+        let etcd = ("etcd", "etcd Version: 3.6.8");
+        let found = directory(&[server, etcd])?;
+        assert!(in_directory(found.path())?.kube_controller_manager.is_none());
+        let error = with_controllers(found.path()).unwrap_err();
+        assert!(error.to_string().starts_with("there is no kube-controller-manager in "), "{error}");
+        let found = directory(&[server, etcd, ("kube-controller-manager", "Kubernetes v1.32.9")])?;
+        let error = format!("{:#}", with_controllers(found.path()).unwrap_err());
+        assert!(error.ends_with("it has version 1.32, and 1.33 or newer is needed"), "{error}");
+        let found = directory(&[server, etcd, ("kube-controller-manager", "Kubernetes v1.33.4")])?;
+        assert!(with_controllers(found.path())?.kube_controller_manager.is_some());
+        Ok(())
     }
 }

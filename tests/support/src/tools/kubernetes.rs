@@ -1,14 +1,17 @@
 //! etcd, kube-apiserver and kube-controller-manager: the machine's own, or built from the Go module proxy.
 
 use std::env;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 
 use super::{
-    go::{GoModule, program},
+    go::{GoModule, Priority, program},
     installed,
 };
+use crate::progress;
 
 pub(super) const GO_MOD: &str = include_str!("../../tools/kubernetes/go.mod");
 pub(super) const GO_SUM: &str = include_str!("../../tools/kubernetes/go.sum");
@@ -48,20 +51,21 @@ pub struct KubernetesBinaries {
     pub kube_controller_manager: Option<PathBuf>,
 }
 
-/// The control plane's programs: those of `KUBEBUILDER_ASSETS` if set, else built and cached.
+/// The control plane's programs: those of `KUBEBUILDER_ASSETS` if all of them are there in supported versions, else
+/// built and cached.
+///
+/// People who write operators have that variable set for `setup-envtest`, which fetches no controller manager.
 pub fn kubernetes() -> Result<KubernetesBinaries> {
-    if let Some(directory) = assets() {
-        return Ok(KubernetesBinaries {
-            etcd: program(&directory, "etcd").context(IS_SET)?,
-            kube_apiserver: program(&directory, "kube-apiserver").context(IS_SET)?,
-            kube_controller_manager: Some(program(&directory, "kube-controller-manager").context(IS_SET)?),
-        });
+    if let Some(found) = &*ASSETS_WITH_CONTROLLERS {
+        return Ok(found.clone());
     }
     let controller_manager = program(&CONTROLLER_MANAGER.build()?, "kube-controller-manager")?;
-    Ok(KubernetesBinaries { kube_controller_manager: Some(controller_manager), ..build_api_server()? })
+    let api_server = build_api_server(Priority::Usual)?;
+    Ok(KubernetesBinaries { kube_controller_manager: Some(controller_manager), ..api_server })
 }
 
-/// The programs of a Kubernetes API alone: those that the machine has, else built and cached.
+/// The programs of a Kubernetes API alone: those that the machine has, else built and cached. Who asks for them has
+/// something to show meanwhile, which the processor is left to.
 ///
 /// Tests need the pinned version and its controllers, and take [`kubernetes`].
 pub fn api_server() -> Result<KubernetesBinaries> {
@@ -70,7 +74,7 @@ pub fn api_server() -> Result<KubernetesBinaries> {
     }
     match installed::find() {
         Some(found) => Ok(found),
-        None => build_api_server(),
+        None => build_api_server(Priority::Low),
     }
 }
 
@@ -80,8 +84,23 @@ fn assets() -> Option<PathBuf> {
     env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-fn build_api_server() -> Result<KubernetesBinaries> {
-    let directory = API_SERVER.build()?;
+/// Looked at once a process, so that it is said once that they are of no use.
+static ASSETS_WITH_CONTROLLERS: LazyLock<Option<KubernetesBinaries>> = LazyLock::new(|| {
+    let found = installed::with_controllers(&assets()?);
+    found.inspect_err(|error| progress::aside(|| say_that_assets_are_not_used(error))).ok()
+});
+
+/// Past the test runner, which shows what a test prints only where that fails.
+fn say_that_assets_are_not_used(error: &Error) {
+    // A closed stderr is no reason to fail a test.
+    let _ = writeln!(
+        io::stderr(),
+        "KUBEBUILDER_ASSETS is not used, and the tests build what they need: {error:#}"
+    );
+}
+
+fn build_api_server(priority: Priority) -> Result<KubernetesBinaries> {
+    let directory = API_SERVER.build_with(priority)?;
     Ok(KubernetesBinaries {
         // Go names a program after the last element of its package.
         etcd: program(&directory, "server")?,

@@ -53,6 +53,7 @@ pub fn build_all() -> Result<()> {
     gitops()?;
     node()?;
     browser()?;
+    directory_389()?;
     Ok(())
 }
 
