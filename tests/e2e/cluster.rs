@@ -6,11 +6,11 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use k8s_openapi::api::coordination::v1::Lease;
+use serde_json::{Deserializer, Value, json};
 use test_support::{
     AuditEvent, Helm, Node, OciRegistry, User,
     helm::{Installation, RELEASE},
@@ -19,12 +19,14 @@ use test_support::{
     wait_until,
 };
 
+pub use test_support::process::PATIENCE;
+
 /// The release's namespace, which admits restricted pods only.
 pub const OPERATOR: &str = "wandb-auth";
 /// The namespace of W&B Server and of the resources.
 pub const WANDB: &str = "wandb";
-/// How long anything may take that is expected to happen.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+/// [`PATIENCE`], as helm and kubectl take it.
+pub const TIMEOUT: &str = "--timeout=2m";
 
 /// The node with what is installed on it.
 pub struct Cluster {
@@ -71,11 +73,7 @@ impl Cluster {
 
     /// Installs or upgrades the chart, and waits as `--wait` does.
     pub fn upgrade(&self, values: &Value) -> Result<()> {
-        self.helm.upgrade_install(
-            self.installation(),
-            values,
-            &["--plain-http", "--wait", "--timeout=2m"],
-        )?;
+        self.helm.upgrade_install(self.installation(), values, &["--plain-http", "--wait", TIMEOUT])?;
         Ok(())
     }
 
@@ -96,11 +94,30 @@ impl Cluster {
         Ok(pods)
     }
 
+    /// The Lease as it is now.
+    pub fn lease(&self) -> Result<Lease> {
+        Ok(serde_json::from_value(self.get(&["lease", RELEASE, "--namespace", OPERATOR])?)?)
+    }
+
+    /// The versions of the Lease that came after this one, up to a few seconds from now.
+    pub fn leases_after(&self, lease: &Lease) -> Result<Vec<Lease>> {
+        let version = lease.metadata.resource_version.as_deref().context("the Lease has no version")?;
+        let path = format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{OPERATOR}/leases?watch=true&timeoutSeconds=3\
+             &fieldSelector=metadata.name={RELEASE}&resourceVersion={version}"
+        );
+        let events = self.node.kubectl(&["get", "--raw", &path], "")?;
+        let changed = |event: serde_json::Result<Value>| -> Result<Lease> {
+            let mut event = event?;
+            ensure!(event["type"] == "MODIFIED", "this is no change of the Lease: {event}");
+            Ok(serde_json::from_value(event["object"].take())?)
+        };
+        Deserializer::from_str(&events).into_iter::<Value>().map(changed).collect()
+    }
+
     /// Who holds the Lease; nothing where nobody leads.
     pub fn leader(&self) -> Result<Option<Leader>> {
-        let lease = self.get(&["lease", RELEASE, "--namespace", OPERATOR])?;
-        let identity = lease["spec"]["holderIdentity"].as_str();
-        Ok(identity.filter(|identity| !identity.is_empty()).map(|identity| Leader(identity.to_owned())))
+        Ok(Leader::of(&self.lease()?))
     }
 
     /// Waits until the leader has checked these resources at least once since it leads.
@@ -181,6 +198,12 @@ impl Cluster {
 pub struct Leader(String);
 
 impl Leader {
+    /// Who holds this Lease; nothing where nobody leads.
+    pub fn of(lease: &Lease) -> Option<Self> {
+        let identity = lease.spec.as_ref()?.holder_identity.as_deref()?;
+        (!identity.is_empty()).then(|| Self(identity.to_owned()))
+    }
+
     /// Its pod. What follows in the identity tells a restarted container from the one before.
     pub fn pod(&self) -> &str {
         self.0.split_once('_').map_or(self.0.as_str(), |(pod, _)| pod)
@@ -225,10 +248,10 @@ impl OperatorProcess {
     /// How its root is mounted.
     pub fn root_options(&self) -> Result<String> {
         let mounts = fs::read_to_string(self.directory.join("mounts"))?;
-        let root = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let options = root.into_iter().find(|fields| fields.get(1) == Some(&"/"));
-        let options = options.and_then(|fields| fields.get(3).copied().map(str::to_owned));
-        options.context("it has no root")
+        let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let root = mounts.find(|fields| fields.get(1) == Some(&"/")).context("it has no root")?;
+        let options = root.get(3).context("its root has no options")?;
+        Ok((*options).to_owned())
     }
 
     /// Ends it at once, as the kernel does with one that takes too much memory.

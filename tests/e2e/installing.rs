@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use test_support::helm::RELEASE;
+use test_support::{helm::RELEASE, wait_until};
 
-use crate::cluster::{Cluster, OPERATOR, OperatorProcess, WANDB, values};
+use crate::cluster::{Cluster, OPERATOR, OperatorProcess, PATIENCE, WANDB, values};
 use crate::delivering::{EVERY_NAME, EVERY_RESOURCE};
 
 /// `helm install` into a namespace that admits restricted pods only.
@@ -89,7 +89,8 @@ fn names(pods: &[serde_json::Value]) -> Vec<&serde_json::Value> {
 pub fn uninstalling_locks_nobody_out(cluster: &Cluster) -> Result<()> {
     let secrets = cluster.secrets()?;
     cluster.uninstall()?;
-    ensure!(cluster.operator_pods()?.is_empty(), "the operator runs still");
+    // The garbage collector deletes them after the Deployment is gone, and helm waits for that one only.
+    wait_until(PATIENCE, "end of the operator's pods", || Ok(cluster.operator_pods()?.is_empty()))?;
     for plural in ["ldapconfigs", "oidcproviders", "jwtissuers", "serviceaccounts"] {
         cluster.get(&["crd", &format!("{plural}.auth.wandb.com")])?;
     }

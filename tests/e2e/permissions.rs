@@ -7,7 +7,7 @@ use test_support::{
     AuditEvent, Node, definitions, helm::RELEASE, node::services::wandb_that_fails_with, wait_until,
 };
 
-use crate::cluster::{Cluster, OPERATOR, PATIENCE, WANDB};
+use crate::cluster::{Cluster, OPERATOR, PATIENCE, TIMEOUT, WANDB};
 
 /// Takes the operator through what it does only now and then.
 pub fn exercise(cluster: &Cluster) -> Result<()> {
@@ -19,7 +19,7 @@ pub fn exercise(cluster: &Cluster) -> Result<()> {
     cluster.node.wait_for(&["crd/weightsandbiases.apps.wandb.com"], "Established")?;
     cluster.apply(&wandb_that_fails_with(WANDB, "fragile", "OIDC_ISSUER")?.stateful_set().to_string())?;
     let node: &Node = &cluster.node;
-    node.kubectl(&["rollout", "status", "statefulset/fragile", "--namespace", WANDB, "--timeout=1m"], "")?;
+    node.kubectl(&["rollout", "status", "statefulset/fragile", "--namespace", WANDB, TIMEOUT], "")?;
     cluster.apply(include_str!("every_right.yaml"))?;
     wait_for_reason(cluster, &["oidc", "fragile"], "RolledOut", "RolledBack")?;
     wait_for_reason(cluster, &["jwt", "split"], "RolledOut", "Progressing")?;
@@ -32,7 +32,7 @@ pub fn exercise(cluster: &Cluster) -> Result<()> {
         Ok(checks.iter().any(|check| check["name"] == "TokenObtained" && check["result"] == "Passed"))
     })?;
     // Its revisions go with it.
-    node.kubectl(&["delete", "oidc/fragile", "--namespace", WANDB, "--timeout=1m"], "")?;
+    node.kubectl(&["delete", "oidc/fragile", "--namespace", WANDB, TIMEOUT], "")?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use test_support::{
     wait_until,
 };
 
-use crate::cluster::{Cluster, PATIENCE, WANDB};
+use crate::cluster::{Cluster, PATIENCE, TIMEOUT, WANDB};
 
 /// A server of its own, so that the resources of the story keep theirs.
 const SERVER: &str = "elsewhere";
@@ -141,7 +141,7 @@ pub fn the_servers_pods_decide(cluster: &Cluster) -> Result<()> {
 fn the_check_gets_no_traffic(cluster: &Cluster) -> Result<()> {
     let label = format!("--selector=kubernetes.io/service-name={SERVER}");
     let mut seen = Vec::new();
-    let waited = wait_until(PATIENCE, "the pod among those that the Service selects", || {
+    wait_until(PATIENCE, "pod among those that the Service selects", || {
         let slices = cluster.list(&["endpointslices", NAMESPACE, &label])?;
         seen = slices
             .iter()
@@ -149,8 +149,7 @@ fn the_check_gets_no_traffic(cluster: &Cluster) -> Result<()> {
             .filter(|endpoint| endpoint["targetRef"]["name"] == CHECK)
             .collect();
         Ok(!seen.is_empty())
-    });
-    waited?;
+    })?;
     let is_served = |endpoint: &Value| {
         endpoint["conditions"]["ready"] == true || endpoint["conditions"]["serving"] == true
     };
@@ -250,8 +249,8 @@ fn is_published(cluster: &Cluster) -> Result<bool> {
 /// Lets a pod go that the mesh has kept to be seen.
 fn let_go(cluster: &Cluster, pods: &[Value]) -> Result<()> {
     const PATCH: &str = r#"{"metadata": {"finalizers": null}}"#;
-    let is_kept = |pod: &&Value| pod["metadata"]["name"] == CHECK && pod["metadata"]["finalizers"].is_array();
-    if pods.iter().find(is_kept).is_some() {
+    let is_kept = |pod: &Value| pod["metadata"]["name"] == CHECK && pod["metadata"]["finalizers"].is_array();
+    if pods.iter().any(is_kept) {
         cluster.node.kubectl(&["patch", "pod", CHECK, NAMESPACE, "--type=merge", "--patch", PATCH], "")?;
     }
     Ok(())
@@ -259,7 +258,7 @@ fn let_go(cluster: &Cluster, pods: &[Value]) -> Result<()> {
 
 /// Deletes the resource, with which everything goes.
 fn remove_resource(cluster: &Cluster) -> Result<()> {
-    cluster.node.kubectl(&["delete", RESOURCE, NAMESPACE, "--timeout=1m"], "")?;
+    cluster.node.kubectl(&["delete", RESOURCE, NAMESPACE, TIMEOUT], "")?;
     wait_until(PATIENCE, "end of all that belongs to it", || {
         let pods = cluster.list(&["pods", NAMESPACE])?;
         let_go(cluster, &pods)?;
