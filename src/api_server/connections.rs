@@ -156,7 +156,7 @@ mod tests {
         let (answer, mut stream) = tokio::join!(client.request_text(request), server);
         assert_eq!(answer.unwrap(), "{}");
         let mut rest = Vec::new();
-        let end = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
+        let end = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut rest)).await;
         assert_eq!(end.expect("it is closed").unwrap(), 0);
     }
 }

@@ -3,13 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::process::PATIENCE;
 
 /// A server, and how to speak with it.
 #[derive(Debug, Clone)]
@@ -27,8 +26,8 @@ pub(crate) struct HttpAnswer {
 impl HttpClient {
     /// Sends a request whose header lines each end with `\r\n`.
     pub(crate) fn send(&self, request_line: &str, headers: &str, body: &str) -> Result<HttpAnswer> {
-        let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
+        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         // HTTP/1.0 spares the parser of chunked bodies.
         let request = format!(
             "{request_line} HTTP/1.0\r\nHost: {}\r\n{headers}Content-Length: {}\r\n\r\n{body}",

@@ -21,8 +21,12 @@ static NEXT: LazyLock<Mutex<u16>> = LazyLock::new(|| {
 
 /// A TCP port that nothing listens on, and that this process has not handed out recently.
 pub fn free_port() -> Result<u16> {
-    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in FIRST..LAST {
+    first_free(&mut NEXT.lock().unwrap_or_else(PoisonError::into_inner), is_free)
+}
+
+/// The first free port from the next one on, which begins anew after the last one.
+fn first_free(next: &mut u16, is_free: impl Fn(u16) -> bool) -> Result<u16> {
+    for _ in FIRST..=LAST {
         let port = *next;
         *next = if port >= LAST { FIRST } else { port + 1 };
         if is_free(port) {
@@ -45,10 +49,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_port_in_use_is_not_free() -> Result<()> {
+        // The system chooses the port, since a parallel test may have been handed out any of ours.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        assert!(!is_free(listener.local_addr()?.port()));
+        Ok(())
+    }
+
+    #[test]
     fn a_port_in_use_is_not_handed_out() -> Result<()> {
-        let first = free_port()?;
-        let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, first + 1))?;
-        assert_ne!(free_port()?, first + 1);
+        let mut next = LAST - 1;
+        let mut handed_out = || first_free(&mut next, |port| ![LAST, FIRST + 1].contains(&port));
+        assert_eq!([handed_out()?, handed_out()?, handed_out()?], [LAST - 1, FIRST, FIRST + 2]);
+        assert!(first_free(&mut next, |_| false).is_err());
         Ok(())
     }
 }

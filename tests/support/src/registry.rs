@@ -5,17 +5,14 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use crate::process::ChildProcess;
+use crate::process::{ChildProcess, PATIENCE};
 use crate::run_directory::RunDirectory;
 use crate::{free_port, tools};
-
-const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running registry without TLS on 127.0.0.1, ended on drop. It keeps everything in memory.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ impl OciRegistry {
         let mut command = Command::new(&crane);
         command.args(["registry", "serve", "--address", &address.to_string()]);
         let mut process = ChildProcess::spawn("the registry", &command, &directory.path().join("log"))?;
-        process.wait_until_ready(START_DEADLINE, || TcpStream::connect(address).is_ok())?;
+        process.wait_until_ready(PATIENCE, || TcpStream::connect(address).is_ok())?;
         Ok(Self { _process: process, crane, port, directory })
     }
 

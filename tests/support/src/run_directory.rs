@@ -22,9 +22,7 @@ impl RunDirectory {
     pub(crate) fn create(component: &str) -> Result<Self> {
         let parent = cache::root()?.join("run");
         fs::create_dir_all(&parent).with_context(|| format!("cannot create {}", parent.display()))?;
-        // Without this lock a sweep could see another's new directory before it has an owner.
-        let sweep = File::create(parent.join(".sweep.lock"))?;
-        sweep.lock().context("cannot lock the directory of running components")?;
+        let _sweep = sweep_lock(&parent)?;
         remove_orphans(&parent)?;
 
         let path = tempfile::Builder::new()
@@ -56,6 +54,13 @@ impl Drop for RunDirectory {
     }
 }
 
+/// Held by whoever makes a directory: without it a sweep could see another's new one before it has an owner.
+fn sweep_lock(parent: &Path) -> Result<File> {
+    let lock = File::create(parent.join(".sweep.lock"))?;
+    lock.lock().context("cannot lock the directory of running components")?;
+    Ok(lock)
+}
+
 fn remove_orphans(parent: &Path) -> Result<()> {
     for entry in fs::read_dir(parent)? {
         let path = entry?.path();
@@ -81,9 +86,12 @@ mod tests {
     #[test]
     fn a_directory_whose_process_is_gone_is_swept() -> Result<()> {
         let living = RunDirectory::create("sweep-test")?;
-        let orphan = cache::root()?.join("run/sweep-test-orphan");
-        fs::create_dir_all(&orphan)?;
+        let parent = living.path().parent().context("it is in no directory")?;
+        // Another test may start something at any time, and another run of this test may be at the same.
+        let lock = sweep_lock(parent)?;
+        let orphan = tempfile::Builder::new().prefix("sweep-test-orphan-").tempdir_in(parent)?.keep();
         File::create(orphan.join(OWNER_LOCK))?;
+        drop(lock);
 
         let next = RunDirectory::create("sweep-test")?;
         assert!(!orphan.exists());

@@ -6,12 +6,10 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use test_support::{ChildProcess, wait_until};
+use test_support::{ChildProcess, process::PATIENCE, wait_until};
 
-const DEADLINE: Duration = Duration::from_secs(10);
 /// Set for the victim, to the directory that it writes its child's process id to.
 const VICTIM: &str = "TEST_SUPPORT_VICTIM_DIRECTORY";
 
@@ -27,15 +25,15 @@ fn children_of_a_killed_process_are_killed() -> Result<()> {
         .stderr(Stdio::null())
         .spawn()?;
     let id_file = directory.path().join("id");
-    wait_until(DEADLINE, "child of the victim", || Ok(id_file.exists()))?;
+    wait_until(PATIENCE, "child of the victim", || Ok(id_file.exists()))?;
     let child = fs::read_to_string(&id_file)?;
     let command_line = Path::new("/proc").join(child.trim()).join("cmdline");
     let is_running = || Ok(fs::read(&command_line).is_ok_and(|line| line.starts_with(b"sleep\0")));
-    wait_until(DEADLINE, "running child", is_running)?;
+    wait_until(PATIENCE, "running child", is_running)?;
 
     victim.kill().context("cannot kill the victim")?;
     victim.wait()?;
-    wait_until(DEADLINE, "end of the child", || Ok(!is_running()?))
+    wait_until(PATIENCE, "end of the child", || Ok(!is_running()?))
 }
 
 fn be_the_victim(directory: &Path) -> Result<()> {
@@ -45,5 +43,5 @@ fn be_the_victim(directory: &Path) -> Result<()> {
     let unfinished = directory.join("id.unfinished");
     fs::write(&unfinished, child.id().to_string())?;
     fs::rename(unfinished, directory.join("id"))?;
-    child.wait(DEADLINE * 6).map(drop)
+    child.wait(PATIENCE * 4).map(drop)
 }

@@ -19,10 +19,9 @@ use serde_json::json;
 use test_support::{
     ControlPlane, PodPlayer, Slapd, Workspace,
     pods::{Life, WandbWorkload},
+    process::PATIENCE,
     stand_in_server::log_in,
 };
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn workspace() -> Result<Workspace> {
     Workspace::create(ControlPlane::shared().await?, &[]).await

@@ -1,14 +1,13 @@
 //! The stand-in server, given what a published Secret has, against a real directory.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use anyhow::{Context, Result};
 use test_support::{
-    Certificate, CertificateAuthority, Leaf, Slapd, StandInServer, pods::ContainerInputs,
+    Certificate, CertificateAuthority, Leaf, Slapd, StandInServer, pods::ContainerInputs, process::PATIENCE,
     stand_in_server::log_in,
 };
 
-const PATIENCE: Duration = Duration::from_mins(1);
 const PASSWORD: &str = "service-password";
 const CA_FILE: &str = "/usr/local/share/ca-certificates/corp-ldap.crt";
 

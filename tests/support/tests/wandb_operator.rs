@@ -1,6 +1,6 @@
 //! The stand-ins of the W&B operator on a real control plane.
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
 
 use anyhow::{Context, Result};
 use k8s_openapi::{
@@ -15,9 +15,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use test_support::{ControlPlane, PodPlayer, WandbOperator, Workspace, pods::Life};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use test_support::{ControlPlane, PodPlayer, WandbOperator, Workspace, pods::Life, process::PATIENCE};
 
 /// Both versions with free-form fields: what the stand-ins do is tested here, not what the API server refuses.
 fn definition() -> Result<CustomResourceDefinition> {

@@ -2,13 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-/// How long a page may take to load, which is the longest that one command takes.
-const TIMEOUT: Duration = Duration::from_mins(1);
+use crate::process::PATIENCE;
 
 /// A session of a driver: one browser.
 #[derive(Debug)]
@@ -62,8 +60,9 @@ fn call(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> 
 }
 
 fn exchange(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    // The longest that a command takes is a page that is loaded.
+    stream.set_read_timeout(Some(PATIENCE))?;
     let body = body.map(ToString::to_string).unwrap_or_default();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

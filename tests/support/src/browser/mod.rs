@@ -21,11 +21,9 @@ use serde_json::{Value, json};
 use driver::{DriverSession, text_at};
 
 use crate::free_port;
-use crate::process::{ChildProcess, KillSwitch, wait_until};
+use crate::process::{ChildProcess, KillSwitch, PATIENCE, wait_until};
 use crate::run_directory::RunDirectory;
 use crate::tools;
-
-const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running Chromium with a profile of its own, ended on drop.
 ///
@@ -125,7 +123,7 @@ impl BrowserBuilder {
             .env("TZ", "UTC");
         let log = directory.path().join("driver.log");
         let mut driver = ChildProcess::spawn("the browser's driver", &command, &log)?;
-        driver.wait_until_ready(START_DEADLINE, || TcpStream::connect(address).is_ok())?;
+        driver.wait_until_ready(PATIENCE, || TcpStream::connect(address).is_ok())?;
 
         let profile = directory.path().join("profile");
         let capabilities = capabilities(&installation.program, &profile, self.certificates);
@@ -190,9 +188,13 @@ impl Browser {
 
     /// Waits until the page has an element that a CSS selector finds.
     pub fn wait_for(&self, selector: &str, deadline: Duration) -> Result<Element<'_>> {
-        wait_until(deadline, &format!("element `{selector}`"), || Ok(!self.find_all(selector)?.is_empty()))
-            .with_context(|| format!("the page {} says: {}", self.seen(Self::url), self.seen(Self::text)))?;
-        self.find(selector)
+        let mut found = None;
+        wait_until(deadline, &format!("element `{selector}`"), || {
+            found = self.find_all(selector)?.into_iter().next();
+            Ok(found.is_some())
+        })
+        .with_context(|| format!("the page {} says: {}", self.seen(Self::url), self.seen(Self::text)))?;
+        found.with_context(|| format!("the page has no element `{selector}`"))
     }
 
     /// Waits until this script, which has to return a boolean, says true.

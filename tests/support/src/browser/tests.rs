@@ -6,8 +6,6 @@ use anyhow::ensure;
 
 use super::*;
 
-const DEADLINE: Duration = Duration::from_secs(20);
-
 const PAGE: &str = r##"<!doctype html><html lang="en"><title>A form</title>
 <style>body { background: white } @media (prefers-color-scheme: dark) { body { background: black } }</style>
 <form><input id="name" aria-label="Your name"><button type="button" id="greet">Greet</button></form>
@@ -48,7 +46,7 @@ fn a_page_is_seen_and_used() -> Result<()> {
 
     browser.find("#name")?.enter("Alice")?;
     browser.find("#greet")?.click()?;
-    assert_eq!(browser.wait_for("#greeting b", DEADLINE)?.text()?, "Hello Alice");
+    assert_eq!(browser.wait_for("#greeting b", PATIENCE)?.text()?, "Hello Alice");
 
     browser.reload()?;
     browser.press(Key::Tab)?;
@@ -58,7 +56,7 @@ fn a_page_is_seen_and_used() -> Result<()> {
     browser.press(Key::BackTab)?;
     browser.press(Key::Tab)?;
     browser.press(Key::Enter)?;
-    browser.wait_until("greeting", "return greeting.textContent === 'Hello Bob'", DEADLINE)?;
+    browser.wait_until("greeting", "return greeting.textContent === 'Hello Bob'", PATIENCE)?;
 
     let requests = browser.requests()?;
     assert!(requests.contains(&url), "{requests:?}");
@@ -101,5 +99,5 @@ fn nothing_of_a_browser_outlives_it() -> Result<()> {
     assert!(of_this_profile()? > 0);
     // As when the test's process is killed: nobody asks the browser to end.
     browser.kill_switch()?.kill();
-    wait_until(DEADLINE, "end of the browser", || Ok(of_this_profile()? == 0))
+    wait_until(PATIENCE, "end of the browser", || Ok(of_this_profile()? == 0))
 }

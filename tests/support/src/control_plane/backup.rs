@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{ControlPlane, START_DEADLINE, components};
+use super::{ControlPlane, components};
+use crate::process::PATIENCE;
 
 const DATA: &str = "etcd";
 const BACKUP: &str = "etcd-backup";
@@ -29,7 +30,7 @@ impl ControlPlane {
 
     fn stop_storage(&mut self) -> Result<()> {
         self.stop_api_server()?;
-        self.etcd.terminate(START_DEADLINE)?;
+        self.etcd.terminate(PATIENCE)?;
         Ok(())
     }
 

@@ -16,8 +16,6 @@ pub use proxy::{ApiProxy, Mutation, REFUSED, Refusal};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
@@ -27,22 +25,19 @@ use self::credentials::Credentials;
 use crate::certificates::client_config;
 use crate::free_port;
 use crate::http_client::HttpClient;
-use crate::process::{ChildProcess, wait_until};
+use crate::process::{ChildProcess, PATIENCE, wait_until};
 use crate::run_directory::RunDirectory;
 use crate::tools::{self, KubernetesBinaries};
-
-/// A cold start takes a few seconds; a machine that builds at the same time takes many more.
-const START_DEADLINE: Duration = Duration::from_mins(2);
 
 /// A running control plane; its processes end and its data go when it is dropped.
 ///
 /// Tests share one and take a namespace each. Deployments, garbage collection, namespace deletion
-/// and service accounts work; no pod ever runs. The garbage collector looks for new custom
-/// resource definitions every 30 seconds only: see [`ControlPlane::restart_controller_manager`].
+/// and service accounts work; no pod ever runs. The garbage collector learns of new custom resource
+/// definitions every 30 seconds only, so what waits for it may take so long.
 #[derive(Debug)]
 pub struct ControlPlane {
     // Dropped in this order: each component before what it depends on.
-    controller_manager: Option<Mutex<ChildProcess>>,
+    _controller_manager: Option<ChildProcess>,
     api_server: ChildProcess,
     etcd: ChildProcess,
     etcd_port: u16,
@@ -105,7 +100,7 @@ impl ControlPlane {
             components::start_api_server(&binaries, &directory, &credentials, etcd_port, address, versions)?;
         let client = HttpClient { address, tls: Some(client_config(credentials.authority_pem())?) };
         api_server
-            .wait_until_ready(START_DEADLINE, || {
+            .wait_until_ready(PATIENCE, || {
                 status_of(&client, &credentials, User::Admin, "/readyz").is_ok_and(|status| status == 200)
             })
             .with_context(|| format!("etcd is part of this; {}", etcd.log().tail()))?;
@@ -117,15 +112,15 @@ impl ControlPlane {
                     components::start_controller_manager(program, &directory, &credentials, address)?;
                 // The first thing that it does in any namespace.
                 let account = "/api/v1/namespaces/default/serviceaccounts/default";
-                process.wait_until_ready(START_DEADLINE, || {
+                process.wait_until_ready(PATIENCE, || {
                     status_of(&client, &credentials, User::Admin, account).is_ok_and(|status| status == 200)
                 })?;
-                Some(Mutex::new(process))
+                Some(process)
             }
         };
 
         Ok(Self {
-            controller_manager,
+            _controller_manager: controller_manager,
             api_server,
             etcd,
             etcd_port,
@@ -158,25 +153,6 @@ impl ControlPlane {
         self.credentials.authority_pem()
     }
 
-    /// Starts the controller manager anew, so that garbage collection knows the custom resource
-    /// definitions made since at once.
-    pub fn restart_controller_manager(&self) -> Result<()> {
-        let (running, program) = self
-            .controller_manager
-            .as_ref()
-            .zip(self.binaries.kube_controller_manager.as_ref())
-            .context("this is an API without controllers")?;
-        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.terminate(START_DEADLINE)?;
-        *running = components::start_controller_manager(
-            program,
-            &self.directory,
-            &self.credentials,
-            self.address(),
-        )?;
-        Ok(())
-    }
-
     /// Every request that the API server has answered so far, in the order of its log.
     ///
     /// A request is recorded once: when it has been answered, or, if it is a watch, when it began.
@@ -194,7 +170,7 @@ impl ControlPlane {
         // later request went there and back.
         let (marker, path) = self.audit_log.next_marker();
         status_of(&self.client, &self.credentials, User::Admin, &path)?;
-        wait_until(START_DEADLINE, "own request in the audit log", || self.audit_log.has(marker))?;
+        wait_until(PATIENCE, "own request in the audit log", || self.audit_log.has(marker))?;
         self.audit_log.events(is_wanted)
     }
 }
@@ -236,24 +212,6 @@ mod tests {
         assert_eq!(event.code, 403);
         assert_eq!(event.request_uri, path);
         Ok(())
-    }
-
-    #[tokio::test]
-    async fn a_restarted_controller_manager_looks_after_new_namespaces() -> Result<()> {
-        let control_plane = ControlPlane::shared().await?;
-        control_plane.restart_controller_manager()?;
-        let headers = format!(
-            "Authorization: Bearer {}\r\nContent-Type: application/json\r\n",
-            control_plane.token(User::Admin)
-        );
-        let namespace = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"looked-after"}}"#;
-        let created = control_plane.client.send("POST /api/v1/namespaces", &headers, namespace)?;
-        assert_eq!(created.status, 201, "{}", created.body);
-        let account = "/api/v1/namespaces/looked-after/serviceaccounts/default";
-        wait_until(START_DEADLINE, "service account", || {
-            let (client, credentials) = (&control_plane.client, &control_plane.credentials);
-            Ok(status_of(client, credentials, User::Admin, account)? == 200)
-        })
     }
 
     #[tokio::test]

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::{ControlPlane, START_DEADLINE, User, components, status_of};
+use super::{ControlPlane, User, components, status_of};
+use crate::process::PATIENCE;
 
 impl ControlPlane {
     /// The id of the API server's process.
@@ -12,7 +13,7 @@ impl ControlPlane {
 
     /// Ends the API server. What is stored stays.
     pub fn stop_api_server(&mut self) -> Result<()> {
-        self.api_server.terminate(START_DEADLINE)?;
+        self.api_server.terminate(PATIENCE)?;
         Ok(())
     }
 
@@ -28,7 +29,7 @@ impl ControlPlane {
             self.versions,
         )?;
         let (client, credentials) = (&self.client, &self.credentials);
-        self.api_server.wait_until_ready(START_DEADLINE, || {
+        self.api_server.wait_until_ready(PATIENCE, || {
             status_of(client, credentials, User::Admin, "/readyz").is_ok_and(|status| status == 200)
         })
     }

@@ -43,6 +43,8 @@ struct Ledger {
     turn: Mutex<()>,
     /// How many answers have been lost; a request that has waited through one is not performed.
     lost: AtomicUsize,
+    /// Held while an answer is being lost.
+    springing: Mutex<()>,
     entries: Mutex<Entries>,
 }
 
@@ -172,9 +174,14 @@ impl ApiProxy {
         self.ledger.entries().trap = Some(Trap { is_meant, left: count, spring });
     }
 
-    /// Loses no answer any more.
-    pub fn disarm(&self) {
-        self.ledger.entries().trap = None;
+    /// Loses no answer any more, and tells whether one was still to be lost. Otherwise it has been lost, with all that
+    /// was to happen then.
+    pub fn disarm(&self) -> bool {
+        let is_armed = self.ledger.entries().trap.take().is_some();
+        if !is_armed {
+            drop(self.ledger.springing());
+        }
+        is_armed
     }
 
     /// Refuses every request that changes something and is meant, until [`Self::relent`].
@@ -192,7 +199,7 @@ impl ApiProxy {
         self.ledger.entries().refusal = None;
     }
 
-    /// Whether an answer is still to be lost.
+    /// Whether an answer is still to be lost. It may be lost right after this: [`Self::disarm`] tells it for good.
     pub fn is_armed(&self) -> bool {
         self.ledger.entries().trap.is_some()
     }
@@ -221,6 +228,10 @@ impl Ledger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn springing(&self) -> MutexGuard<'_, ()> {
+        self.springing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How the request is refused, if it is.
     fn refusal(&self, mutation: &Mutation) -> Option<Refusal> {
         let mut entries = self.entries();
@@ -237,6 +248,8 @@ impl Ledger {
             trap.left = trap.left.saturating_sub(1);
         }
         let Some(trap) = entries.trap.take_if(|trap| trap.left == 0) else { return true };
+        // Who finds no trap any more waits for what it does.
+        let _springing = self.springing();
         // The closure may ask the proxy.
         drop(entries);
         (trap.spring)(mutation);
@@ -390,6 +403,7 @@ fn is_success(answer: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
     use futures::{StreamExt, pin_mut};
@@ -401,6 +415,7 @@ mod tests {
 
     use super::*;
     use crate::User;
+    use crate::process::{PATIENCE, wait_until};
 
     async fn config_maps(control_plane: &ControlPlane, proxy: &ApiProxy) -> Result<Api<ConfigMap>> {
         let kubeconfig = Kubeconfig::read_from(control_plane.kubeconfig(User::Admin))?;
@@ -439,11 +454,33 @@ mod tests {
         api.create(&PostParams::default(), &config_map("lost-1")?).await?;
         assert!(proxy.is_armed());
         assert!(api.create(&PostParams::default(), &config_map("lost-2")?).await.is_err());
-        assert!(!proxy.is_armed());
+        assert!(!proxy.is_armed() && !proxy.disarm());
         assert_eq!(Some(&sprung.try_recv()?), proxy.mutations().last());
+        proxy.lose_answer(1, |_| ());
+        assert!(proxy.disarm());
         api.get("lost-2").await?;
         api.create(&PostParams::default(), &config_map("lost-3")?).await?;
         assert_eq!(proxy.mutations().len(), 3);
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_comes_too_late_to_disarm_waits_for_what_happens() -> Result<()> {
+        let control_plane = ControlPlane::shared().await?;
+        let proxy = ApiProxy::start(control_plane)?;
+        let api = config_maps(control_plane, &proxy).await?;
+        let has_happened = Arc::new(AtomicBool::new(false));
+        let happens = has_happened.clone();
+        proxy.lose_answer(1, move |_| {
+            thread::sleep(Duration::from_millis(300));
+            happens.store(true, Ordering::SeqCst);
+        });
+        let map = config_map("lost-slowly")?;
+        let created = tokio::spawn(async move { api.create(&PostParams::default(), &map).await.is_ok() });
+        wait_until(PATIENCE, "lost answer", || Ok(!proxy.is_armed()))?;
+        assert!(!proxy.disarm());
+        assert!(has_happened.load(Ordering::SeqCst));
+        assert!(!created.await?);
         Ok(())
     }
 
@@ -457,11 +494,11 @@ mod tests {
         let events = api.watch(&watched, "0").await?;
         pin_mut!(events);
         api.create(&PostParams::default(), &config_map("watched-through-the-proxy")?).await?;
-        let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await?;
+        let event = tokio::time::timeout(PATIENCE, events.next()).await?;
         assert!(matches!(event, Some(Ok(WatchEvent::Added(_)))), "{event:?}");
         drop(proxy);
         // The watch itself would go on for minutes.
-        let end = tokio::time::timeout(Duration::from_secs(30), events.next()).await?;
+        let end = tokio::time::timeout(PATIENCE, events.next()).await?;
         assert!(!matches!(end, Some(Ok(WatchEvent::Added(_)))), "{end:?}");
         Ok(())
     }

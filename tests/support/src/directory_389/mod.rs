@@ -5,7 +5,6 @@ mod configuration;
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -13,11 +12,10 @@ use configuration::Settings;
 
 use crate::ber::{bind_request, exchange};
 use crate::free_port;
-use crate::process::{ChildProcess, LogCapture, run_to_completion};
+use crate::process::{ChildProcess, LogCapture, PATIENCE, run_to_completion};
 use crate::run_directory::RunDirectory;
 use crate::tools;
 
-const DEADLINE: Duration = Duration::from_mins(1);
 const ADMIN_DN: &str = "cn=Directory Manager";
 const ADMIN_PASSWORD: &str = "admin-password";
 
@@ -134,11 +132,11 @@ impl Directory389Builder {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let start = || -> Result<ChildProcess> {
             let mut process = ChildProcess::spawn("ns-slapd", &serve, &output)?;
-            process.wait_until_ready(DEADLINE, || TcpStream::connect(address).is_ok())?;
+            process.wait_until_ready(PATIENCE, || TcpStream::connect(address).is_ok())?;
             Ok(process)
         };
         // Its first start completes the configuration, which an import needs.
-        start()?.terminate(DEADLINE)?;
+        start()?.terminate(PATIENCE)?;
         let ldif = directory.write("tree.ldif", &self.ldif())?;
         let mut import = command("ldif2db");
         import.arg("-D").arg(directory.path()).args(["-n", configuration::BACK_END, "-i"]).arg(ldif);
@@ -192,7 +190,7 @@ mod tests {
         assert_eq!(open.bind(Directory389::SERVICE_DN, "wrong")?, 49);
         assert_eq!(locked.bind(Directory389::SERVICE_DN, "secret")?, 19);
         for (server, attempts) in [(&open, 2), (&locked, 1)] {
-            wait_until(DEADLINE, "log of the binds", || {
+            wait_until(PATIENCE, "log of the binds", || {
                 Ok(server.bind_attempts(Directory389::SERVICE_DN)? == attempts)
             })?;
         }

@@ -153,28 +153,53 @@ mod tests {
 
     use super::*;
     use crate::hostile::HttpServer;
+    use crate::process::PATIENCE;
 
-    /// What arrives until the server closes, or is silent for a while, or has sent a lot.
-    fn arriving(response: Response, limit: u64) -> Result<String> {
+    /// A server that answers so, and a connection to it with a request.
+    fn asked(response: Response) -> Result<(HttpServer, TcpStream)> {
         let server = HttpServer::plain(move |_| response.clone())?;
         let mut stream = TcpStream::connect(server.address())?;
-        stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
+        Ok((server, stream))
+    }
+
+    /// What arrives until the server closes or has sent a lot.
+    fn arriving(response: Response, limit: u64) -> Result<String> {
+        let (_server, stream) = asked(response)?;
         let mut arrived = Vec::new();
-        // The end by silence is an error of the stream, and one of the ends expected.
-        let _ = stream.take(limit).read_to_end(&mut arrived);
+        stream.take(limit).read_to_end(&mut arrived)?;
         Ok(String::from_utf8_lossy(&arrived).into_owned())
+    }
+
+    /// Whether nothing more arrives for a while, and the connection stays.
+    fn is_silent(stream: &mut TcpStream) -> Result<bool> {
+        stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+        Ok(stream.read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock))
     }
 
     #[test]
     fn bodies_are_as_announced() -> Result<()> {
         let huge = arriving(Response::huge(200_000), u64::MAX)?;
         assert!(huge.ends_with(&format!("\r\n\r\n{}", " ".repeat(200_000))));
-        assert!(arriving(Response::stalls_after_headers(), u64::MAX)?.ends_with("\r\n\r\n"));
         assert_eq!(arriving(Response::never_ending(), 300)?.len(), 300);
-        assert_eq!(arriving(Response::silent(), u64::MAX)?, "");
         assert_eq!(arriving(Response::broken_off(), u64::MAX)?, "");
         assert!(arriving(Response::redirect("/else"), u64::MAX)?.contains("\r\nLocation: /else\r\n"));
+        Ok(())
+    }
+
+    #[test]
+    fn silence_begins_before_or_after_the_headers() -> Result<()> {
+        let (_server, mut stream) = asked(Response::silent())?;
+        assert!(is_silent(&mut stream)?);
+        let (_server, mut stream) = asked(Response::stalls_after_headers())?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        assert!(is_silent(&mut stream)?);
         Ok(())
     }
 }

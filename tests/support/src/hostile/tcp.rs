@@ -71,11 +71,15 @@ pub(super) fn send(mut stream: impl Write, bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn received(server: &TcpServer) -> Result<Vec<u8>> {
+    use super::*;
+    use crate::process::{PATIENCE, wait_until};
+
+    /// The first bytes that arrive within that time.
+    fn received(server: &TcpServer, limit: Duration) -> Result<Vec<u8>> {
         let mut stream = TcpStream::connect(server.address())?;
-        stream.set_read_timeout(Some(std::time::Duration::from_millis(100)))?;
+        stream.set_read_timeout(Some(limit))?;
         let mut bytes = [0; 16];
         let count = stream.read(&mut bytes)?;
         Ok(bytes.into_iter().take(count).collect())
@@ -83,11 +87,11 @@ mod tests {
 
     #[test]
     fn servers_keep_to_their_scripts() -> Result<()> {
-        assert!(received(&TcpServer::black_hole()?).is_err());
-        assert!(received(&TcpServer::closes()?)?.is_empty());
+        assert!(received(&TcpServer::black_hole()?, Duration::from_millis(100)).is_err());
+        assert!(received(&TcpServer::closes()?, PATIENCE)?.is_empty());
         let server = TcpServer::sends(b"hello")?;
-        assert_eq!(received(&server)?, b"hello");
-        assert_eq!(received(&server)?, b"hello");
+        assert_eq!(received(&server, PATIENCE)?, b"hello");
+        assert_eq!(received(&server, PATIENCE)?, b"hello");
         assert_eq!(server.connections(), 2);
         Ok(())
     }
@@ -96,11 +100,7 @@ mod tests {
     fn a_dropped_server_closes_its_connections() -> Result<()> {
         let server = TcpServer::black_hole()?;
         let mut stream = TcpStream::connect(server.address())?;
-        crate::wait_until(
-            std::time::Duration::from_secs(10),
-            "connection",
-            || Ok(server.connections() == 1),
-        )?;
+        wait_until(PATIENCE, "connection", || Ok(server.connections() == 1))?;
         drop(server);
         assert_eq!(stream.read(&mut [0; 1])?, 0);
         Ok(())

@@ -143,7 +143,8 @@ impl MachinePod {
     fn pod(&self) -> Value {
         let environment: Vec<Value> =
             self.environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-        let mut probe = json!({"periodSeconds": 1, "failureThreshold": 1});
+        // By default an answer that takes more than a second, as on a busy machine, would make the pod unready.
+        let mut probe = json!({"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 10});
         if let (Some(probe), Some(given)) = (probe.as_object_mut(), self.probe.as_object()) {
             probe.extend(given.clone());
         }

@@ -15,18 +15,14 @@ pub mod services;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 pub use self::configuration::SANDBOX_IMAGE;
 use self::configuration::{NODE_ADDRESS, NODE_NAME, NodeDirectory};
-use crate::process::{ChildProcess, run_to_completion};
+use crate::process::{ChildProcess, PATIENCE, run_to_completion};
 use crate::tools::{self, NodeBinaries};
 use crate::{ControlPlane, User};
-
-/// A busy machine takes its time to build sandboxes.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running node with its control plane; everything ends when it is dropped.
 #[derive(Debug)]

@@ -14,11 +14,9 @@ use serde_json::{Value, json};
 use crate::certificates::Certificate;
 use crate::free_port;
 use crate::http_client::HttpClient;
-use crate::process::{ChildProcess, LogCapture};
+use crate::process::{ChildProcess, LogCapture, PATIENCE};
 use crate::run_directory::RunDirectory;
 use crate::tools;
-
-const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running provider on 127.0.0.1, ended on drop.
 ///
@@ -121,7 +119,7 @@ impl OpenIdProvider {
     /// Stops it; the ports are kept for [`OpenIdProvider::start`], the keys are not.
     pub fn stop(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {
-            process.terminate(START_DEADLINE)?;
+            process.terminate(PATIENCE)?;
         }
         Ok(())
     }
@@ -132,7 +130,7 @@ impl OpenIdProvider {
         let mut process = ChildProcess::spawn("the OpenID Provider", &self.command, self.log.path())?;
         // It opens the control port last.
         let control = self.control.address;
-        process.wait_until_ready(START_DEADLINE, || TcpStream::connect(control).is_ok())?;
+        process.wait_until_ready(PATIENCE, || TcpStream::connect(control).is_ok())?;
         self.process = Some(process);
         Ok(())
     }

@@ -118,7 +118,7 @@ impl Actor {
                     return Box::pin(self.start_all()).await;
                 }
                 Err(Blocked::Broken(reference)) => {
-                    self.show_broken(&reference);
+                    self.show_broken(&reference).await?;
                     broken = Some(reference);
                 }
             }
@@ -132,7 +132,13 @@ impl Actor {
         Ok(broken)
     }
 
-    fn show_broken(&mut self, reference: &BrokenReference) {
+    /// Shows that a container does not start because of a reference. What a deleted pod refers to may go as soon as the
+    /// pod has, and before the watch tells of it here, so that the API server is asked for the pod first.
+    async fn show_broken(&mut self, reference: &BrokenReference) -> Result<(), Gone> {
+        let pod = self.current().await.ok_or(Gone)?;
+        if pod.metadata.deletion_timestamp.is_some() {
+            return Err(Gone);
+        }
         self.stage.record().reference_is_broken(reference.clone());
         match reference.kind {
             ReferenceKind::Variable => {
@@ -141,6 +147,7 @@ impl Actor {
             // What is wrong with a volume is told by an event only.
             ReferenceKind::Volume => self.sheet.waits(&reference.container, "ContainerCreating", ""),
         }
+        Ok(())
     }
 
     /// The container runs; returns when it ends.
@@ -282,10 +289,16 @@ impl Actor {
         }
     }
 
-    /// Whether the pod of this name is still this one.
-    async fn is_there(&self) -> bool {
-        let found = self.stage.pods.get_opt(&self.pod.name_any()).await;
-        found.is_ok_and(|found| found.is_some_and(|found| found.uid() == self.pod.uid()))
+    /// The pod of this name, if that is still this one.
+    async fn current(&self) -> Option<Pod> {
+        let name = self.pod.name_any();
+        loop {
+            match self.stage.pods.get_opt(&name).await {
+                Ok(found) => return found.filter(|found| found.uid() == self.pod.uid()),
+                Err(error) => eprintln!("{name} cannot be read: {error}"),
+            }
+            sleep(RETRY).await;
+        }
     }
 
     /// Writes the status as it is now.
@@ -301,7 +314,7 @@ impl Actor {
             match written {
                 Ok(_) => return Ok(()),
                 Err(kube::Error::Api(status)) if status.is_not_found() => return Err(Gone),
-                Err(kube::Error::Api(status)) if status.is_conflict() && !self.is_there().await => {
+                Err(kube::Error::Api(status)) if status.is_conflict() && self.current().await.is_none() => {
                     return Err(Gone);
                 }
                 Err(error) => eprintln!("the status of {} is not written: {error}", self.pod.name_any()),

@@ -12,7 +12,7 @@ use kube::{Api, api::ListParams};
 use tokio::sync::watch;
 
 use super::{BrokenReference, ContainerInputs, Life, playing, record::Record};
-use crate::{Workspace, background::Background, workspace::PATIENCE};
+use crate::{Workspace, background::Background, process::PATIENCE};
 
 pub(super) type Script = Arc<dyn Fn(&Pod) -> Life + Send + Sync>;
 

@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+/// How long anything may take that is expected to happen. It decides only how soon a test fails, so that it outlasts
+/// a machine that builds at the same time.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
 /// Short against everything that is waited for, long against the cost of looking.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -157,7 +161,7 @@ mod tests {
     fn a_failed_start_shows_the_log() -> Result<()> {
         let directory = tempfile::tempdir()?;
         let mut process = shell("echo the port is taken >&2; exit 3", directory.path())?;
-        let error = process.wait_until_ready(Duration::from_secs(10), || false);
+        let error = process.wait_until_ready(PATIENCE, || false);
         let message = format!("{:?}", error.err());
         assert!(message.contains("exit status: 3"), "{message}");
         assert!(message.contains("the port is taken"), "{message}");
@@ -168,11 +172,11 @@ mod tests {
     fn children_outlive_the_thread_that_asked_for_them() -> Result<()> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().to_owned();
-        let asking = std::thread::spawn(move || shell("echo started; exec sleep 60", &path));
+        let asking = std::thread::spawn(move || shell("echo started; exec sleep 600", &path));
         let mut process = asking.join().ok().context("the thread panicked")??;
-        process.log().wait_for("started", Duration::from_secs(10))?;
+        process.log().wait_for("started", PATIENCE)?;
         assert!(process.exit_status()?.is_none());
-        let status = process.terminate(Duration::from_secs(10))?;
+        let status = process.terminate(PATIENCE)?;
         assert!(!status.success());
         Ok(())
     }
@@ -180,7 +184,7 @@ mod tests {
     #[test]
     fn a_kill_switch_waits_for_the_end_and_outlives_the_process() -> Result<()> {
         let directory = tempfile::tempdir()?;
-        let mut process = shell("exec sleep 60", directory.path())?;
+        let mut process = shell("exec sleep 600", directory.path())?;
         let switch = process.kill_switch()?;
         assert!(process.exit_status()?.is_none());
         switch.kill();

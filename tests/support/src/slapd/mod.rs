@@ -9,14 +9,11 @@ pub use builder::SlapdBuilder;
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::{ChildProcess, LogCapture};
+use crate::process::{ChildProcess, LogCapture, PATIENCE};
 use crate::run_directory::RunDirectory;
-
-const START_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running slapd, ended on drop.
 ///
@@ -105,7 +102,7 @@ impl Slapd {
     /// Stops it; the data and the ports are kept for [`Slapd::start`].
     pub fn stop(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {
-            process.terminate(START_DEADLINE)?;
+            process.terminate(PATIENCE)?;
         }
         Ok(())
     }
@@ -115,7 +112,7 @@ impl Slapd {
         ensure!(self.process.is_none(), "slapd is running already");
         let mut process = ChildProcess::spawn("slapd", &self.command, self.log.path())?;
         let address = self.address;
-        process.wait_until_ready(START_DEADLINE, || TcpStream::connect(address).is_ok())?;
+        process.wait_until_ready(PATIENCE, || TcpStream::connect(address).is_ok())?;
         self.process = Some(process);
         Ok(())
     }

@@ -72,12 +72,15 @@ fn definition(path: &Path) -> Result<CustomResourceDefinition> {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, time::Duration};
+    use std::os::unix::fs::PermissionsExt;
 
     use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 
     use super::*;
-    use crate::{ControlPlane, process::wait_until};
+    use crate::{
+        ControlPlane,
+        process::{PATIENCE, wait_until},
+    };
 
     #[tokio::test]
     async fn the_program_runs_with_its_webhooks_on_the_namespace() -> Result<()> {
@@ -93,7 +96,7 @@ mod tests {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         let real = RealOperator { program, archive: None };
         let _running = start(&real, &workspace)?;
-        wait_until(Duration::from_secs(30), "the program's start", || Ok(seen.exists()))?;
+        wait_until(PATIENCE, "the program's start", || Ok(seen.exists()))?;
         let seen = fs::read_to_string(seen)?;
         for part in ["BEGIN CERTIFICATE", "BEGIN PRIVATE KEY", "--webhook-cert-path=certificates"] {
             assert!(seen.contains(part), "{part}: {seen}");

@@ -1,7 +1,6 @@
 //! The double against its own rules; what the real client makes of it is in `tests/wandb_client.rs`.
 
 use std::sync::Mutex;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::http_client::{HttpAnswer, HttpClient};
+use crate::process::{PATIENCE, wait_until};
 
 mod exchange;
 
@@ -185,7 +185,7 @@ fn a_server_that_hangs_lets_go_when_it_is_dropped() -> Result<()> {
     let asking = std::thread::spawn(move || {
         client.send("POST /graphql", "", r#"{"query": "{ viewer { id } }"}"#).is_err()
     });
-    crate::wait_until(Duration::from_secs(10), "request", || Ok(server.requests("viewer") == 1))?;
+    wait_until(PATIENCE, "request", || Ok(server.requests("viewer") == 1))?;
     assert!(!asking.is_finished());
     drop(server);
     assert!(asking.join().unwrap());

@@ -36,10 +36,7 @@ use serde_json::Value;
 pub use operator::Operator;
 pub use table::Table;
 
-use crate::{ApiProxy, ControlPlane, User};
-
-/// How long anything may take that is expected to happen.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+use crate::{ApiProxy, ControlPlane, User, process::PATIENCE};
 
 /// A namespace of one's own on a Kubernetes API.
 pub struct Workspace {

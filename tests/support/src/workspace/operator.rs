@@ -5,8 +5,11 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, Result};
 use kube::config::Kubeconfig;
 
-use super::PATIENCE;
-use crate::{ChildProcess, LogCapture, http_client::HttpClient, process::KillSwitch};
+use crate::{
+    ChildProcess, LogCapture,
+    http_client::HttpClient,
+    process::{KillSwitch, PATIENCE},
+};
 
 /// An operator process, killed when dropped.
 pub struct Operator {
