@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -29,8 +29,13 @@ use crate::world::{ARGUMENTS, program, row};
 /// Few at a time, for every one runs a directory and an operator.
 pub(super) const AT_A_TIME: usize = 8;
 
-/// Longer than the operator waits between two writes of one story, save for what it waits for.
+/// How long nothing is written at the end of a story in which the operator is killed. What comes later than that counts
+/// for nothing.
 const SILENCE: Duration = Duration::from_millis(700);
+
+/// The same for stories that nothing disturbs, of which every write counts for all others: longer than the operator
+/// waits between two looks at pods.
+const LONG_SILENCE: Duration = Duration::from_secs(5);
 
 /// Pods that refer to a later revision crash.
 const LAST_GOOD: u64 = 2;
@@ -170,14 +175,8 @@ async fn killed_after_every_write(workload: Workload) -> Result<()> {
     let killed: Vec<(Story, Write)> = rows.try_collect::<Vec<_>>().await?.concat();
     for told in undisturbed.iter() {
         let was_reached = |write: &&Write| killed.contains(&(told.story, (*write).clone()));
-        let missed: Vec<_> = told
-            .writes
-            .iter()
-            .filter(|write| write.is_certain())
-            // What was said last before it may come when the deletion has begun.
-            .filter(|write| told.story != Story::Deletion || !write.title.ends_with("/status"))
-            .filter(|write| !was_reached(write))
-            .collect();
+        let certain = told.writes.iter().filter(|write| told.is_certain(write));
+        let missed: Vec<_> = certain.filter(|write| !was_reached(write)).collect();
         ensure!(missed.is_empty(), "{:?}: it was never killed after {missed:#?}", told.story);
     }
     Ok(())
@@ -185,14 +184,14 @@ async fn killed_after_every_write(workload: Workload) -> Result<()> {
 
 /// A write, without what is different at every time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Write {
-    pub(super) title: String,
+pub struct Write {
+    pub title: String,
     /// How often the story has it until then.
-    pub(super) times: usize,
+    pub times: usize,
 }
 
 impl Write {
-    pub(super) fn all(mutations: &[Mutation]) -> Vec<Self> {
+    pub fn all(mutations: &[Mutation]) -> Vec<Self> {
         let mut titles: Vec<String> = Vec::new();
         let mut next = |mutation| {
             let title = title(mutation);
@@ -202,9 +201,11 @@ impl Write {
         mutations.iter().map(&mut next).collect()
     }
 
-    /// How often the pods on their way are told of depends on the machine.
-    pub(super) fn is_certain(&self) -> bool {
-        self.times == 1 || !(self.title.ends_with("/status") || self.title.contains(" events"))
+    /// Whether every story has it: how often the pods on their way are told of depends on the machine, and an event that
+    /// is told again has a name that no other story knows.
+    pub fn is_certain(&self) -> bool {
+        let tells = self.title.ends_with("/status") || self.title.contains(" events");
+        !tells || self.times == 1 && !self.title.contains(" events/")
     }
 }
 
@@ -215,6 +216,14 @@ struct Told {
     outcome: Outcome,
 }
 
+impl Told {
+    /// Whether the story has this write however it goes.
+    fn is_certain(&self, write: &Write) -> bool {
+        // What was said last before it may come when the deletion has begun.
+        write.is_certain() && (self.story != Story::Deletion || !write.title.ends_with("/status"))
+    }
+}
+
 /// The stories one after the other, to know how each ends.
 async fn undisturbed(workload: Workload) -> Result<Vec<Told>> {
     let (mut stage, proxy, _vendor) = prepared(workload).await?;
@@ -223,14 +232,13 @@ async fn undisturbed(workload: Workload) -> Result<Vec<Told>> {
     for story in STORIES {
         let before = proxy.mutations().len();
         begin(&stage, workload, story).await?;
-        let outcome = eventually("the end of the story", || async {
-            let outcome = outcome(&stage, workload).await?;
-            Ok(is_over(story, &outcome).then_some(outcome))
+        eventually("the end of the story", || async {
+            Ok(is_over(story, &outcome(&stage, workload).await?).then_some(()))
         })
         .await
         .with_context(|| format!("{story:?}"))?;
-        no_more_writes(&proxy).await?;
-        assert_eq!(outcome, self::outcome(&stage, workload).await?, "{story:?} was not over");
+        let outcome = settled(&proxy, || outcome(&stage, workload)).await?;
+        ensure!(is_over(story, &outcome), "{story:?} was not over: {outcome:#?}");
         let writes = Write::all(proxy.mutations().get(before..).unwrap_or_default());
         ensure!(writes.len() >= 3, "{story:?} takes writes: {writes:#?}");
         all.push(Told { story, writes, outcome });
@@ -264,10 +272,12 @@ async fn killed_at_write(
             });
         }
         begin(&stage, workload, *story).await?;
-        if write.is_some()
-            && is_dead(&stage, workload, &proxy, expected).await.with_context(|| format!("{story:?}"))?
-        {
-            start(&mut stage, &proxy)?;
+        if let Some(write) = &write {
+            let is_certain = told.is_certain(write);
+            let is_dead = is_dead(&stage, workload, &proxy, (expected, is_certain)).await;
+            if is_dead.with_context(|| format!("{story:?}"))? {
+                start(&mut stage, &proxy)?;
+            }
         }
         expect(&stage, workload, expected).await.with_context(|| format!("{story:?}"))?;
         no_more_writes(&proxy).await?;
@@ -279,18 +289,29 @@ async fn killed_at_write(
 }
 
 /// Waits for the operator's death, or for the end of a story that takes fewer writes this time.
-async fn is_dead(stage: &Stage, workload: Workload, proxy: &ApiProxy, expected: &Outcome) -> Result<bool> {
+async fn is_dead(
+    stage: &Stage,
+    workload: Workload,
+    proxy: &ApiProxy,
+    (expected, is_certain): (&Outcome, bool),
+) -> Result<bool> {
     eventually("a death, or the end", || async {
         Ok((!proxy.is_armed() || outcome(stage, workload).await? == *expected).then_some(()))
     })
     .await?;
-    if proxy.is_armed() {
-        // The last events come after the status.
+    has_sprung(proxy, is_certain).await
+}
+
+/// Whether the operator was killed: asked when it is dead or its story is over. Events come after the status that ends a
+/// story, and a write that is certain to come is waited for.
+pub async fn has_sprung(proxy: &ApiProxy, is_certain: bool) -> Result<bool> {
+    if is_certain {
+        // A write that does not come is told for all rows together.
+        let _ = eventually("the last write", || async { Ok((!proxy.is_armed()).then_some(())) }).await;
+    } else if proxy.is_armed() {
         no_more_writes(proxy).await?;
     }
-    let is_dead = !proxy.is_armed();
-    proxy.disarm();
-    Ok(is_dead)
+    Ok(!proxy.disarm())
 }
 
 /// A namespace without an operator yet, in which pods of a third revision crash.
@@ -430,7 +451,7 @@ fn secrets_of(pod: &Pod) -> BTreeSet<String> {
 }
 
 /// The write, without what is different at every time.
-pub(super) fn title(write: &Mutation) -> String {
+pub fn title(write: &Mutation) -> String {
     let path = write.path.split('?').next().unwrap_or_default();
     let parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
     format!("{} {}", write.method, parts.collect::<Vec<_>>().join("/"))
@@ -439,4 +460,23 @@ pub(super) fn title(write: &Mutation) -> String {
 /// Waits until nothing has been written for a while.
 pub(super) async fn no_more_writes(proxy: &ApiProxy) -> Result<()> {
     super::silence(SILENCE, || async { Ok(proxy.mutations().len()) }).await
+}
+
+/// What is seen once a story that nothing disturbs is over for good: neither that nor the writes change any more.
+pub async fn settled<T: PartialEq, F: Future<Output = Result<T>>>(
+    proxy: &ApiProxy,
+    look: impl Fn() -> F,
+) -> Result<T> {
+    let last = Mutex::new((proxy.mutations().len(), look().await?, Instant::now()));
+    eventually("the end of all writes", || async {
+        let (count, seen) = (proxy.mutations().len(), look().await?);
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if count != last.0 || seen != last.1 {
+            *last = (count, seen, Instant::now());
+        }
+        Ok((last.2.elapsed() > LONG_SILENCE).then_some(()))
+    })
+    .await?;
+    let (_, seen, _) = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(seen)
 }

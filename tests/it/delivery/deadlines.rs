@@ -1,6 +1,6 @@
 //! Pods that do not become available, and what it takes to try a failed revision again.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,7 +11,10 @@ use test_support::{
     pods::{Life, WandbWorkload},
 };
 
-use super::{Stage, TARGET, eventually, other_resources::rolled_back, refers_to};
+use super::{Stage, TARGET, eventually, other_resources::rolled_back, refers_to, silence};
+
+/// How long nothing is written where nothing changes.
+const SILENCE: Duration = Duration::from_secs(3);
 
 pub async fn requests(stage: &Stage) -> Result<Vec<AuditEvent>> {
     let events = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;
@@ -82,10 +85,12 @@ async fn a_failed_revision_is_tried_again_when_a_person_changes_something() -> R
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(1), &json!(1)));
     expect_back_at(&stage, "corp-ldap-1").await?;
 
-    // The end of the run that went back comes before the second look.
+    // The end of the run that went back comes before the second look, and its last events after that.
     touch(&stage, 2).await?;
+    silence(SILENCE, || async { Ok(writes(&stage).await?.len()) }).await?;
     let before = writes(&stage).await?;
     touch(&stage, 3).await?;
+    silence(SILENCE, || async { Ok(writes(&stage).await?.len()) }).await?;
     let after = writes(&stage).await?;
     ensure!(before.len() == after.len(), "{:#?}", after.iter().skip(before.len()).collect::<Vec<_>>());
     expect_back_at(&stage, "corp-ldap-1").await?;

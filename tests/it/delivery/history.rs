@@ -52,16 +52,27 @@ impl History {
             Api::namespaced_with(workspace.client().clone(), workspace.namespace(), resource);
         let first = api.get(name).await?;
         let since = first.resource_version().context("a version")?;
-        let parameters = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(290);
+        let parameters = WatchParams::default().fields(&format!("metadata.name={name}"));
         let events = api.watch(&parameters, &since).await?.boxed();
         let versions = Arc::new(Mutex::new(vec![first]));
-        let seen = versions.clone();
+        let (seen, watched) = (versions.clone(), api.clone());
         let watching = tokio::spawn(async move {
-            let mut events = events;
+            let (mut events, mut since) = (events, since);
             // What cannot be seen any more shows as a version that is waited for in vain.
-            while let Ok(Some(event)) = events.try_next().await {
-                if let WatchEvent::Added(version) | WatchEvent::Modified(version) = event {
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(version);
+            while let Ok(event) = events.try_next().await {
+                match event {
+                    Some(WatchEvent::Added(version) | WatchEvent::Modified(version)) => {
+                        since = version.resource_version().unwrap_or(since);
+                        seen.lock().unwrap_or_else(PoisonError::into_inner).push(version);
+                    }
+                    Some(WatchEvent::Bookmark(bookmark)) => since = bookmark.metadata.resource_version,
+                    Some(WatchEvent::Deleted(_)) => {}
+                    Some(WatchEvent::Error(_)) => return,
+                    // The API server ends a watch after some minutes.
+                    None => match watched.watch(&parameters, &since).await {
+                        Ok(next) => events = next.boxed(),
+                        Err(_) => return,
+                    },
                 }
             }
         });

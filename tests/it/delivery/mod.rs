@@ -2,7 +2,7 @@
 
 mod adoption;
 mod claims;
-mod crashes;
+pub mod crashes;
 mod deadlines;
 pub mod edits_by_others;
 mod history;

@@ -333,11 +333,10 @@ async fn killed_at_write(write: usize) -> Result<usize> {
             // The last events come after the status.
             silence(Duration::from_millis(700), || async { Ok(proxy.mutations().len()) }).await?;
         }
-        if !proxy.is_armed() {
+        if !proxy.disarm() {
             deaths += 1;
             start(&mut stage, &proxy)?;
         }
-        proxy.disarm();
         let ended =
             eventually("the end", || async { Ok(is_over(&stage, story, before).await?.then_some(())) }).await;
         if ended.is_err() {

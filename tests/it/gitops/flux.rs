@@ -72,7 +72,7 @@ async fn a_kustomization_waits_for_what_is_right_and_fails_at_once_for_what_is_w
     manifest["spec"]["baseDN"] = base;
     manifest["spec"]["suspend"] = true.into();
     assert_eq!(error(&manifest, &expressions, TIMEOUT)?, "", "it is as git wants it");
-    let told = error(&manifest, &json!([]), Duration::from_secs(2))?;
+    let told = error(&manifest, &json!([]), Duration::from_secs(10))?;
     ensure!(told.contains("timeout") && told.contains("InProgress"), "without expressions: {told}");
     Ok(())
 }

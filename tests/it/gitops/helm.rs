@@ -20,6 +20,9 @@ use crate::world::{
 /// Much longer than anything here takes, so that what ends sooner has not waited for it.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
+/// How long Helm waits for what does not come: longer than it takes until it has seen what is wrong.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(30);
+
 #[tokio::test]
 async fn it_waits_for_what_is_right_and_fails_at_once_with_our_message_for_what_is_wrong() -> Result<()> {
     let certificate = certificate()?;
@@ -45,8 +48,7 @@ async fn it_waits_for_what_is_right_and_fails_at_once_with_our_message_for_what_
 
     // What may pass by itself is waited for.
     let down = ldap_config(&format!("ldaps://127.0.0.1:{}", free_port()?), "");
-    let output =
-        upgrade(&workspace, &down, Duration::from_secs(10)).await?.err().context("nobody is there")?;
+    let output = upgrade(&workspace, &down, SHORT_TIMEOUT).await?.err().context("nobody is there")?;
     for part in ["LdapConfig", "InProgress", "TcpConnects", "context deadline exceeded"] {
         ensure!(output.contains(part), "{part}: {output}");
     }

@@ -11,10 +11,14 @@ use super::{
 };
 use crate::delivery::{eventually, other_resources::message_of};
 
+/// How long a pod may take where the end of that time is awaited: long enough for what happens before, also on a busy
+/// machine.
+const SHORT_PATIENCE: &str = "30s";
+
 #[tokio::test]
 async fn a_pod_that_never_starts_says_so_and_what_was_verified_stays() -> Result<()> {
     let mut stage = stage(&[]).await?;
-    start(&mut stage, &["4s"])?;
+    start(&mut stage, &[SHORT_PATIENCE])?;
     stage.ready(&from_pods("checkInterval: 10s\nfailureThreshold: 2")).await?;
     nothing_is_left(&stage).await?;
     stage.player.change_script(|pod| {
@@ -57,7 +61,7 @@ async fn a_pod_that_leaves_no_verdict_proves_nothing() -> Result<()> {
 #[tokio::test]
 async fn a_pod_that_does_not_go_when_it_is_deleted_is_not_awaited_for_ever() -> Result<()> {
     let mut stage = stage(&[]).await?;
-    start(&mut stage, &["4s"])?;
+    start(&mut stage, &[SHORT_PATIENCE])?;
     stage.player.change_script(|_| Life::NeverReady);
     stage.apply(&from_pods("")).await?;
     let pods = stage.api::<Pod>();

@@ -21,12 +21,11 @@ use wandb_auth_operator::{
     workloads::{Change, Delivery, Owner, Target, TargetSnapshot, read},
 };
 
+use crate::world::PATIENCE;
+
 fn target() -> Target {
     Target::WeightsAndBiases { name: "wandb".to_owned() }
 }
-
-/// How long API discovery may take to tell of a definition.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A `WeightsAndBiases` named `wandb` in a namespace of its own.
 struct World {

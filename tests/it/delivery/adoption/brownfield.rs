@@ -231,8 +231,7 @@ impl Scene {
                 });
                 self.deaths.push(String::new());
                 self.until_dead_or(goal).await?;
-                let is_dead = !self.proxy.is_armed();
-                self.proxy.disarm();
+                let is_dead = !self.proxy.disarm();
                 self.deaths.pop();
                 if is_dead {
                     self.deaths.push(last.lock().unwrap_or_else(PoisonError::into_inner).clone());

@@ -17,7 +17,8 @@ use crate::{
     delivery::{
         Stage, TARGET,
         crashes::{
-            AT_A_TIME, Outcome, Reported, Workload, Write, no_more_writes, outcome, reported, start, title,
+            AT_A_TIME, Outcome, Reported, Workload, Write, has_sprung, no_more_writes, outcome, reported,
+            settled, start, title,
         },
         eventually,
         history::History,
@@ -155,6 +156,8 @@ async fn expect_never_without(scene: &Scene) -> Result<()> {
 /// The story as nothing disturbs it: its writes and its end.
 async fn undisturbed(story: Story) -> Result<(Vec<Write>, End)> {
     let mut scene = story.prepare().await?;
+    // What was written before the story is no part of it.
+    settled(&scene.proxy, || async { Ok(()) }).await?;
     let before = scene.proxy.mutations().len();
     story.begin(&mut scene).await?;
     let reached = eventually("the end of the story", || async {
@@ -166,11 +169,12 @@ async fn undisturbed(story: Story) -> Result<(Vec<Write>, End)> {
         let (seen, log) = (end(&scene.stage).await?, log(&scene.stage));
         return Err(error.context(format!("{seen:#?}\n{log}")));
     }
-    no_more_writes(&scene.proxy).await?;
+    let end = settled(&scene.proxy, || end(&scene.stage)).await?;
+    ensure!(story.is_over(&end), "it was not over: {end:#?}");
     expect_never_without(&scene).await?;
     let writes = Write::all(scene.proxy.mutations().get(before..).unwrap_or_default());
     ensure!(writes.len() >= 5, "{writes:#?}");
-    Ok((writes, end(&scene.stage).await?))
+    Ok((writes, end))
 }
 
 /// The same, where the operator is killed after this write; whether it was reached.
@@ -195,12 +199,7 @@ async fn killed_after(story: Story, write: &Write, expected: &End) -> Result<boo
         Ok((!scene.proxy.is_armed() || end(&scene.stage).await? == *expected).then_some(()))
     })
     .await?;
-    if scene.proxy.is_armed() {
-        no_more_writes(&scene.proxy).await?;
-    }
-    let is_dead = !scene.proxy.is_armed();
-    scene.proxy.disarm();
-    if is_dead {
+    if has_sprung(&scene.proxy, write.is_certain()).await? {
         start(&mut scene.stage, &scene.proxy)?;
     }
     let waiting =

@@ -1,7 +1,5 @@
 //! The workloads that answer logins decide, and a rollout of theirs that somebody undoes is answered.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use kube::{
@@ -19,8 +17,8 @@ use crate::delivery::{
     weights_and_biases::Scene,
 };
 
-/// How soon what a person did is seen: without an event the next look is minutes away.
-const SECONDS: Duration = Duration::from_secs(20);
+/// The next look at the target without an event is an hour away: what is answered sooner was seen by a watch.
+const SELDOM: &str = "checkInterval: 1h";
 
 /// Does what `kubectl rollout undo` does: the template of an earlier `ReplicaSet`, by JSON patch.
 async fn undo(scene: &Scene, deployment: &str, is_meant: impl Fn(&Value) -> bool) -> Result<()> {
@@ -51,18 +49,16 @@ async fn all_run_with(scene: &Scene, secret: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_rollout_that_a_person_undoes_is_answered_within_seconds() -> Result<()> {
+async fn a_rollout_that_a_person_undoes_is_answered_by_an_event() -> Result<()> {
     let scene = Scene::open(plane().await?, StoredVersion::OnlyV1, WandbOperator::v1, spec()).await?;
-    scene.apply_ldap("").await?;
+    scene.apply_ldap(SELDOM).await?;
     runs_with(&scene.workspace, 1).await?;
-    scene.apply_ldap("attributes: {email: mail, group: gidNumber, name: cn}").await?;
+    scene.apply_ldap(&format!("{SELDOM}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
     runs_with(&scene.workspace, 2).await?;
 
     // To an earlier revision: a wish, and the resource says so from then on.
-    let begun = Instant::now();
     undo(&scene, "wandb-app-bc", |template| mentions(template, "corp-ldap-1")).await?;
     let (status, message) = rolled_back(&scene.workspace).await?;
-    ensure!(begun.elapsed() < SECONDS, "{:?}", begun.elapsed());
     for part in ["kubectl-rollout", "Deployment/wandb-app-bc", "revision 1", "revision 2 is not tried again"]
     {
         ensure!(message.contains(part), "{part}: {message}");
@@ -82,7 +78,6 @@ async fn a_rollout_that_a_person_undoes_is_answered_within_seconds() -> Result<(
     let generation =
         || async { Ok::<_, anyhow::Error>(scene.resources.get("wandb").await?.metadata.generation) };
     let before = generation().await?;
-    let begun = Instant::now();
     undo(&scene, "wandb-app-bc", |template| !template.to_string().contains("corp-ldap-")).await?;
     eventually("the repair", || async {
         let entries = scene.entries("wandb-app-bc").await?;
@@ -90,7 +85,6 @@ async fn a_rollout_that_a_person_undoes_is_answered_within_seconds() -> Result<(
         Ok((is_there && generation().await? > before).then_some(()))
     })
     .await?;
-    ensure!(begun.elapsed() < SECONDS, "{:?}", begun.elapsed());
     runs_with(&scene.workspace, 2).await?;
     all_run_with(&scene, "corp-ldap-2").await?;
     scene.expect_no_broken_reference()
