@@ -1,6 +1,6 @@
 //! `status`, `recheck`, `rotate` and `explain` on a real API server.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use insta::assert_snapshot;
@@ -16,7 +16,7 @@ use test_support::{
 use super::call::{Directory, Printed};
 use crate::{
     service_account::{LONG_ROTATION, service_account},
-    world::{certificate, directory, ldap_config, operator, program, put_references, workspace},
+    world::{PATIENCE, certificate, directory, ldap_config, operator, program, put_references, workspace},
 };
 
 const KIND: &str = "LdapConfig";
@@ -277,12 +277,11 @@ async fn a_watch_shows_a_change() -> Result<()> {
     let mut command = Command::new(program());
     command.args(["status", "--watch", "-n", workspace.namespace()]).env("KUBECONFIG", kubeconfig);
     let watching = ChildProcess::spawn("status --watch", &command, &home.path().join("log"))?;
-    let patience = Duration::from_mins(1);
-    watching.log().wait_for("not looked at yet", patience)?;
+    watching.log().wait_for("not looked at yet", PATIENCE)?;
     let _operator = operator(&workspace)?;
-    watching.log().wait_for("✓ LdapConfig/corp  Ready", patience)?;
+    watching.log().wait_for("✓ LdapConfig/corp  Ready", PATIENCE)?;
     workspace.patch(KIND, "corp", &json!({"spec": {"suspend": true}})).await?;
-    watching.log().wait_for("LdapConfig/corp  suspended", patience)?;
+    watching.log().wait_for("LdapConfig/corp  suspended", PATIENCE)?;
     let shown = watching.log().read()?;
     // Whole blocks follow each other, each with its time.
     let blocks: Vec<_> = shown.split("--- ").skip(1).collect();

@@ -1,8 +1,7 @@
 //! The whole operator on a Kubernetes API.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use test_support::{Workspace, condition};
 
@@ -54,18 +53,14 @@ async fn it_becomes_ready_publishes_and_follows_the_keys() -> Result<()> {
     assert!(!workspace.events().await?.contains("KeysChanged"), "the first keys are no news");
 
     provider.rotate_keys()?;
-    outlast_shared_answers().await;
-    workspace.recheck(KIND, "ci", "rotated").await?;
-    let status = workspace.wait_for(KIND, "ci", |status| kids(status).len() == 2).await?;
+    let status = recheck_until(&workspace, |status| kids(status).len() == 2).await?;
     let second = kids(&status).into_iter().find(|kid| *kid != first[0]).context("a new key")?;
     let events = events_with(&workspace, &format!("new: {second}")).await?;
     assert!(events.contains("KeysChanged"), "{events}");
 
     // The sample's key goes: the values stay.
     provider.withdraw_old_keys()?;
-    outlast_shared_answers().await;
-    workspace.recheck(KIND, "ci", "withdrawn").await?;
-    let status = workspace.wait_for(KIND, "ci", |status| kids(status) == [second.clone()]).await?;
+    let status = recheck_until(&workspace, |status| kids(status) == [second.clone()]).await?;
     assert_eq!(condition(&status, "Published").context("Published")?["status"], "True");
     events_with(&workspace, &format!("gone: {}", first[0])).await?;
     assert!(!published(&workspace).await?.is_empty());
@@ -78,9 +73,17 @@ async fn it_becomes_ready_publishes_and_follows_the_keys() -> Result<()> {
     Ok(())
 }
 
-/// For a second, an answer counts as the one to a later request.
-async fn outlast_shared_answers() {
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+/// Has the keys fetched until the status is as it should be. For a second, an answer counts as the one to a later
+/// request, so one check may be too early.
+async fn recheck_until(workspace: &Workspace, is_meant: impl Fn(&Value) -> bool) -> Result<Value> {
+    let is_meant = &is_meant;
+    eventually("the keys to be fetched", || async move {
+        let now = Timestamp::now().to_string();
+        workspace.recheck(KIND, "ci", &now).await?;
+        let status = workspace.wait_for(KIND, "ci", |status| status["lastHandledRecheck"] == *now).await?;
+        Ok(is_meant(&status).then_some(status))
+    })
+    .await
 }
 
 /// Waits for an event with these words; events come after the status.

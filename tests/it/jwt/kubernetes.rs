@@ -16,6 +16,7 @@ use super::{
     scripted_issuer::{Issuer, OLDER_WELL_KNOWN, WELL_KNOWN},
     spec,
 };
+use crate::world::eventually;
 
 const ROLE: &str = "system:service-account-issuer-discovery";
 
@@ -46,14 +47,12 @@ async fn a_refusal_names_the_role_and_whom_to_give_it_to() -> Result<()> {
     let name = "service-account-issuer-discovery";
     bindings.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&binding)).await?;
     // The API server's authorizer learns of it a moment later.
-    for _ in 0..100 {
-        if examine_plane(&plane).await.findings.failure().is_none() {
-            return Ok(());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let is_shown = eventually("the document and the keys", || async {
+        Ok(examine_plane(&plane).await.findings.failure().is_none().then_some(()))
+    })
+    .await;
     examine_plane(&plane).await.assert_nothing_failed();
-    Ok(())
+    is_shown
 }
 
 #[tokio::test]

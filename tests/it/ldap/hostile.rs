@@ -20,19 +20,23 @@ use super::{
 };
 
 /// For servers that never answer: long enough for the checks before that.
-const SHORT_LIMIT: Duration = Duration::from_millis(1500);
+const SHORT_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_silent_server_uses_the_time_up_at_its_check() {
     let server = TcpServer::black_hole().unwrap();
     let address = server.address();
-    for (scenario, name) in [
-        (Scenario::new(&format!("ldaps://{address}")), CheckName::TlsVerifies),
-        (Scenario::new(&format!("ldap://{address}")).with("startTLS: true"), CheckName::StartTls),
-        (Scenario::hostile(address), CheckName::Bind),
-    ] {
-        assert_failure(&scenario.failure_within(SHORT_LIMIT).await, &name, Reason::TimedOut);
-    }
+    let encrypted = Scenario::new(&format!("ldaps://{address}"));
+    let start_tls = Scenario::new(&format!("ldap://{address}")).with("startTLS: true");
+    let plaintext = Scenario::hostile(address);
+    let (of_encrypted, of_start_tls, of_plaintext) = tokio::join!(
+        encrypted.failure_within(SHORT_LIMIT),
+        start_tls.failure_within(SHORT_LIMIT),
+        plaintext.failure_within(SHORT_LIMIT),
+    );
+    assert_failure(&of_encrypted, &CheckName::TlsVerifies, Reason::TimedOut);
+    assert_failure(&of_start_tls, &CheckName::StartTls, Reason::TimedOut);
+    assert_failure(&of_plaintext, &CheckName::Bind, Reason::TimedOut);
 }
 
 #[tokio::test]
@@ -67,7 +71,7 @@ async fn huge_answers_are_not_read() {
 async fn endless_entries_come_to_an_end() {
     // One entry is enough to know that a search from the base works. This server never answers again.
     let endless = hostile::sends_endless_entries().unwrap();
-    let failure = Scenario::hostile(endless.address()).failure_within(2 * SHORT_LIMIT).await;
+    let failure = Scenario::hostile(endless.address()).failure_within(SHORT_LIMIT).await;
     assert_failure(&failure, &CheckName::AttributesPresent, Reason::TimedOut);
 }
 

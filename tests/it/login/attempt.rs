@@ -4,16 +4,15 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, channel},
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{command_line::call::Directory, world::program};
-
-/// How long a line is waited for.
-const LIMIT: Duration = Duration::from_mins(1);
+use crate::{
+    command_line::call::Directory,
+    world::{PATIENCE, program},
+};
 
 /// A running `login -o json`.
 pub struct Attempt {
@@ -57,7 +56,7 @@ impl Attempt {
     pub fn address(&mut self) -> Result<String> {
         loop {
             let line =
-                self.errors.recv_timeout(LIMIT).with_context(|| format!("no address: {}", self.shown))?;
+                self.errors.recv_timeout(PATIENCE).with_context(|| format!("no address: {}", self.shown))?;
             self.shown = format!("{}{line}\n", self.shown);
             if let Some(address) = line.trim().strip_prefix("http") {
                 return Ok(format!("http{address}"));

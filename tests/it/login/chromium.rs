@@ -1,7 +1,5 @@
 //! A person with a real browser, who types into the provider's page.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use test_support::Browser;
 
@@ -9,10 +7,7 @@ use super::{
     person::{Deeds, End, Person},
     provider::scenarios,
 };
-use crate::world::HOST;
-
-/// How long a page may take.
-const LIMIT: Duration = Duration::from_mins(1);
+use crate::world::{HOST, PATIENCE};
 
 /// Chromium, without a window.
 struct Chromium(Browser);
@@ -23,18 +18,18 @@ impl Person for Chromium {
         browser.open(address)?;
         for (index, password) in deeds.passwords.iter().enumerate() {
             let title = if index == 0 { "Log in" } else { "Wrong name or password" };
-            browser.wait_until(title, &format!("return document.title === '{title}'"), LIMIT)?;
-            browser.wait_for("input[name=login]", LIMIT)?.enter(deeds.name)?;
+            browser.wait_until(title, &format!("return document.title === '{title}'"), PATIENCE)?;
+            browser.wait_for("input[name=login]", PATIENCE)?.enter(deeds.name)?;
             browser.find("input[name=password]")?.enter(password)?;
             browser.find("button[type=submit]")?.click()?;
         }
         let Some(consent) = deeds.consent else { return self.end() };
-        browser.wait_for(&format!("button[value={}]", consent.button()), LIMIT)?.click()?;
+        browser.wait_for(&format!("button[value={}]", consent.button()), PATIENCE)?.click()?;
         // W&B Server is not there, so the browser shows the address and a page of its own.
         let arrived = format!(
             "return location.href.startsWith('{HOST}') || document.URL.startsWith('chrome-error:') || (document.body && /arrived|another login/.test(document.body.innerText))"
         );
-        browser.wait_until("end of the login", &arrived, LIMIT)?;
+        browser.wait_until("end of the login", &arrived, PATIENCE)?;
         self.end()
     }
 }

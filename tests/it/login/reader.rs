@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +12,7 @@ use regex::Regex;
 use url::{Url, form_urlencoded};
 
 use super::person::{Deeds, End, Person};
+use crate::world::PATIENCE;
 
 /// Reads pages.
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl Reader {
     fn exchange(&mut self, url: &Url, form: Option<&str>) -> Result<(u16, String, String)> {
         let port = url.port_or_known_default().context("a port")?;
         let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("{url}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let target =
             url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));

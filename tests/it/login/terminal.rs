@@ -5,7 +5,7 @@ use std::{
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,10 +13,7 @@ use serde_json::json;
 use test_support::Slapd;
 
 use super::{directory::World, provider::files};
-use crate::world::{REDIRECT_URI, program};
-
-/// How long one output is waited for.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::world::{PATIENCE, REDIRECT_URI, program};
 
 /// What a terminal shows, until a text is there.
 struct Screen {
@@ -40,7 +37,7 @@ impl Screen {
     }
 
     fn wait_for(&mut self, text: &str) -> Result<()> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         while !self.shown.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {

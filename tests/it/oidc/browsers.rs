@@ -75,9 +75,9 @@ async fn an_authorization_endpoint_that_stays_silent_fails_nothing() {
     let silent = TcpServer::black_hole().unwrap();
     let elsewhere = format!("http://{}/authorize", silent.address());
     let server = Provider::with(json!({ "authorization_endpoint": elsewhere })).start();
-    let changes = json!({ "checks": { "redirectURI": true }, "checkTimeout": "8s" });
+    let changes = json!({ "checks": { "redirectURI": true }, "checkTimeout": "10s" });
     let spec = spec(&server.url(""), &changes);
-    let findings = examine_within(&network(), Duration::from_secs(8), &spec, &[]).await;
+    let findings = examine_within(&network(), Duration::from_secs(10), &spec, &[]).await;
     assert_inconclusive(&findings, &CheckName::RedirectUri, &["in time"]);
 }
 

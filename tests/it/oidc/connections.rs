@@ -19,7 +19,7 @@ use wandb_auth_operator::{
 use super::{PATIENT, assert_failure, assert_not_reached, examine, examine_within, network, spec};
 
 /// Short, since the server never answers, and long against what comes before.
-const IMPATIENT: Duration = Duration::from_secs(5);
+const IMPATIENT: Duration = Duration::from_secs(10);
 
 async fn impatient(issuer: &str) -> Findings {
     examine_within(&network(), IMPATIENT, &spec(issuer, &json!({})), &[]).await
@@ -109,18 +109,20 @@ async fn certificates_that_are_not_right_are_told_apart() {
 #[tokio::test]
 async fn silence_is_told_by_the_step_that_waited() {
     let server = TcpServer::black_hole().unwrap();
-    let findings = impatient(&format!("https://{}", server.address())).await;
-    assert_failure(&findings, &CheckName::TlsVerifies, Reason::TimedOut, &["5s"]);
-    let findings = impatient(&format!("http://{}", server.address())).await;
-    assert_failure(&findings, &CheckName::Discovery, Reason::TimedOut, &["5s"]);
+    let [https, http] = ["https", "http"].map(|scheme| format!("{scheme}://{}", server.address()));
+    let (encrypted, plaintext) = tokio::join!(impatient(&https), impatient(&http));
+    assert_failure(&encrypted, &CheckName::TlsVerifies, Reason::TimedOut, &["10s"]);
+    assert_failure(&plaintext, &CheckName::Discovery, Reason::TimedOut, &["10s"]);
 }
 
 #[tokio::test]
 async fn answers_without_an_end_time_out() {
-    for answer in [Response::never_ending(), Response::stalls_after_headers()] {
-        let server = HttpServer::plain(move |_| answer.clone()).unwrap();
-        let findings = impatient(&server.url("")).await;
-        assert_failure(&findings, &CheckName::Discovery, Reason::TimedOut, &["5s"]);
+    let endless = HttpServer::plain(|_| Response::never_ending()).unwrap();
+    let stalled = HttpServer::plain(|_| Response::stalls_after_headers()).unwrap();
+    let (endless_url, stalled_url) = (endless.url(""), stalled.url(""));
+    let (of_endless, of_stalled) = tokio::join!(impatient(&endless_url), impatient(&stalled_url));
+    for findings in [of_endless, of_stalled] {
+        assert_failure(&findings, &CheckName::Discovery, Reason::TimedOut, &["10s"]);
         assert_not_reached(&findings, &[CheckName::IssuerMatches]);
     }
 }

@@ -15,7 +15,7 @@ use super::{IN_URL, LOGIN, PASSWORD, USER, certificate_for, check, directory, fi
 /// Runs the checks with this proxy; gives what the check of the proxy found, and whether any other failed.
 fn found(url: &str, address: std::net::SocketAddr, words: &str) -> Result<String> {
     let certificate = certificate_for(&CertificateAuthority::new("test authority")?, LOGIN)?;
-    let files = directory(&format!("https://{LOGIN}"), &certificate, "checkTimeout: 2s")?
+    let files = directory(&format!("https://{LOGIN}"), &certificate, "checkTimeout: 10s")?
         .variable("HTTPS_PROXY", url);
     let report = check(&files, words)?;
     ensure!(report.get("verdict").is_some_and(|verdict| verdict == "Failed"), "{report:#}");

@@ -1,6 +1,6 @@
 //! What becomes of generated keys when the resource is deleted.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
@@ -8,7 +8,7 @@ use serde_json::json;
 use test_support::wandb_server::Fault;
 
 use super::{KIND, Robot, eventually};
-use crate::world::{operator, program};
+use crate::world::{PATIENCE, operator, program};
 
 async fn delete(robot: &Robot) -> Result<()> {
     robot.workspace.resources(KIND)?.delete("ci", &DeleteParams::background()).await?;
@@ -65,18 +65,28 @@ async fn a_retained_secret_is_taken_up_by_the_next_resource_of_the_name() -> Res
 
 #[tokio::test]
 async fn a_revocation_ends_with_the_process_and_goes_on_with_the_next_one() -> Result<()> {
+    // Far longer than anybody waits here for the end of the process.
     let mut robot = Robot::rotated("checkTimeout: 5m").await?;
-    let asked = robot.server.requests("viewer");
+    let mut asked = robot.server.requests("viewer");
     robot.server.fail("viewer", Fault::Hang);
     let resources = robot.workspace.resources(KIND)?;
     resources.delete("ci", &DeleteParams::background()).await?;
-    eventually("a request to revoke", || async {
-        Ok((robot.server.requests("viewer") > asked).then_some(()))
-    })
-    .await?;
-    let ended = robot.operator.process().terminate(Duration::from_secs(5))?;
-    ensure!(ended.success(), "{ended}");
-    ensure!(!robot.operator.log().contains("cut short")?, "{}", robot.operator.log().tail());
+    // A revocation that does not end by itself is cut short each time; on a machine that stands still for a second, any
+    // other may be cut short as well.
+    for tries_left in (0..3).rev() {
+        eventually("a request to revoke", || async {
+            Ok((robot.server.requests("viewer") > asked).then_some(()))
+        })
+        .await?;
+        let ended = robot.operator.process().terminate(PATIENCE)?;
+        ensure!(ended.success(), "{ended}");
+        if !robot.operator.log().contains("cut short")? {
+            break;
+        }
+        ensure!(tries_left > 0, "{}", robot.operator.log().tail());
+        asked = robot.server.requests("viewer");
+        robot.operator = operator(&robot.workspace)?;
+    }
     robot.server.heal();
     robot.operator = operator(&robot.workspace)?;
     eventually("the end of the resource", || async {
@@ -108,7 +118,8 @@ async fn a_finalizer_that_somebody_took_away_comes_back() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_is_gone_holds_a_deletion_for_a_while_only() -> Result<()> {
     let mut robot = Robot::rotated("").await?;
-    let arguments = ["--allow-egress", "127.0.0.0/8", "--deletion-patience", "5s"];
+    // Long enough that the first try, which is told, comes before the end of it.
+    let arguments = ["--allow-egress", "127.0.0.0/8", "--deletion-patience", "10s"];
     robot.operator = robot.workspace.start_operator(program(), &arguments)?;
     robot.operator.wait_until_ready()?;
     let Robot { server, workspace, operator: _operator, .. } = robot;

@@ -23,7 +23,10 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
-use test_support::{Operator, WandbServer, Workspace, wandb_server::Key};
+use test_support::{
+    Operator, WandbServer, Workspace,
+    wandb_server::{Fault, Key},
+};
 
 use crate::world::{eventually, operator, workspace};
 
@@ -37,6 +40,27 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 fn most_requests(of_first_try: usize, started: Instant) -> usize {
     let retries = started.elapsed().as_secs() / FIRST_RETRY.as_secs();
     of_first_try.saturating_mul(usize::try_from(retries).unwrap_or(usize::MAX).saturating_add(1))
+}
+
+/// Waits until a server is looked at once more whose resource is tried again. Whatever is repeated without a pause has
+/// been repeated by then.
+async fn wait_for_retry(server: &WandbServer) -> Result<()> {
+    let looks = server.requests("/healthz");
+    eventually("a retry", || async { Ok((server.requests("/healthz") > looks).then_some(())) }).await
+}
+
+/// Waits until another resource, which fails from now on, has been tried again twice: whatever failed before and is to
+/// be tried again after [`FIRST_RETRY`] has been tried by then.
+async fn outlast_first_retry(workspace: &Workspace) -> Result<()> {
+    let server = WandbServer::builder().start()?;
+    let key = server.service_account("ci", "research")?;
+    server.fail("/healthz", Fault::Status(503));
+    workspace.put_secret("sa-key", &[("key", &key)]).await?;
+    workspace.apply(&service_account("another", &server.base_url(), "", "")).await?;
+    eventually("two retries of another resource", || async {
+        Ok((server.requests("/healthz") >= 3).then_some(()))
+    })
+    .await
 }
 
 /// A namespace with an operator, and a server with the account `ci` in the team `research`.

@@ -1,11 +1,11 @@
 //! Whatever the server answers has its reason, and none of it makes a storm.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use test_support::{WandbServer, wandb_server::Fault};
 
-use super::{KIND, Robot, finding, most_requests, service_account};
+use super::{KIND, Robot, finding, most_requests, service_account, wait_for_retry};
 use crate::world::{operator, workspace};
 
 #[tokio::test]
@@ -37,8 +37,7 @@ async fn every_refusal_has_its_reason_and_makes_no_storm() -> Result<()> {
         let key = server.service_account("ci", "research")?;
         workspace.put_secret(&name, &[("key", &key)]).await?;
         server.fail(operation, fault.clone());
-        let more = "checkTimeout: 2s\nattribution: {username: alice}";
-        let resource = service_account(&name, &server.base_url(), "", more);
+        let resource = service_account(&name, &server.base_url(), "", "attribution: {username: alice}");
         workspace.apply(&resource.replace("name: sa-key", &format!("name: {name}"))).await?;
         servers.push((name, key, server));
     }
@@ -49,15 +48,16 @@ async fn every_refusal_has_its_reason_and_makes_no_storm() -> Result<()> {
         assert!(!status.to_string().contains(key.as_str()));
         assert!(workspace.secrets().get_opt(&format!("{name}-wsa")).await?.is_none());
     }
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let (_, _, retried) = &servers[7];
+    wait_for_retry(retried).await?;
     for ((name, _, server), (operation, _, _, reason)) in servers.iter().zip(&cases) {
         let requests = server.requests(operation);
         let most = if *reason == "RateLimited" { 1 } else { most_requests(4, started) };
         ensure!((1..=most).contains(&requests), "{name}: {requests} requests of {operation} ({reason})");
     }
     // What the server mended is seen without anybody's doing.
-    let (name, _, server) = &servers[7];
-    server.heal();
+    let (name, ..) = &servers[7];
+    retried.heal();
     workspace.wait_until_ready(KIND, name).await?;
     Ok(())
 }

@@ -6,17 +6,14 @@ mod live;
 mod phases;
 mod pictures;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::{Browser, ChildProcess, ControlPlane, User};
 
-use crate::world::program;
-
-/// How long anything may take that is expected to happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::world::{PATIENCE, program};
 
 /// A running `status --web`, ended on drop.
 struct ServedPage {

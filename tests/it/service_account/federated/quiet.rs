@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use test_support::ControlPlane;
 
 use super::{FROM_ISSUER, Federation};
-use crate::world::{eventually, operator, silence};
+use crate::world::{events_are_written, eventually, operator, silence};
 
 /// How long nothing is written once what follows a status is written.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -25,6 +25,7 @@ async fn nothing_is_made_or_written_while_nothing_changes() -> Result<()> {
         Ok(writes.map(|event| format!("{} {} {}", event.verb, event.resource, event.name)).collect())
     };
     // Events are written after the status that was waited for.
+    events_are_written(&federation.workspace).await?;
     silence(SETTLED, || async { Ok(writes()?.len()) }).await?;
     let secret = federation.workspace.secrets().get("ci-wsa").await?;
     let (before, exchanges) = (writes()?, federation.server.requests("/oidc/token"));
