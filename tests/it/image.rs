@@ -2,13 +2,14 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
     process::Command,
     thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::{CertificateAuthority, Leaf, Slapd};
@@ -17,9 +18,6 @@ use crate::world::PASSWORD;
 
 /// A name that only the servers of this test know.
 const NAME: &str = "directory.corp.test";
-
-/// Where the name server listens: a loopback address that nothing else uses, since the port is given.
-const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(127, 53, 65, 32);
 
 #[test]
 #[ignore = "needs the files of an image (WANDB_AUTH_IMAGE names their directory) and root; .ci/image calls it"]
@@ -30,9 +28,9 @@ fn names_and_authorities_are_found_without_anything_else() -> Result<()> {
     let container = Container::new()?;
     // The image's own authorities are not ours, but their place is.
     fs::write(container.path("etc/ssl/certs/ca-certificates.crt"), &certificate.authority_pem)?;
-    serve_names()?;
+    let name_server = serve_names()?;
 
-    fs::write(container.path("etc/resolv.conf"), format!("nameserver {NAME_SERVER}\n"))?;
+    fs::write(container.path("etc/resolv.conf"), format!("nameserver {name_server}\n"))?;
     let checks = container.check(&format!("ldaps://{NAME}:{port}"))?;
     assert_eq!(reason(&checks, "DnsResolves"), "Passed", "{checks:#}");
     assert_eq!(reason(&checks, "TlsVerifies"), "Passed", "{checks:#}");
@@ -94,9 +92,22 @@ fn reason<'a>(checks: &'a Value, name: &str) -> &'a str {
     named.next().and_then(|check| check["reason"].as_str()).unwrap_or_default()
 }
 
-/// Answers questions about names (RFC 1035) until the process ends.
-fn serve_names() -> Result<()> {
-    let socket = UdpSocket::bind((NAME_SERVER, 53)).context("only root may listen where name servers do")?;
+/// A socket where name servers listen. Their port is given, so each run takes a loopback address that nobody else has.
+fn name_server_socket() -> Result<(UdpSocket, Ipv4Addr)> {
+    for last in 1..u8::MAX {
+        let address = Ipv4Addr::new(127, 53, 65, last);
+        match UdpSocket::bind((address, 53)) {
+            Ok(socket) => return Ok((socket, address)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).context("only root may listen where name servers do"),
+        }
+    }
+    bail!("something listens at port 53 of every address");
+}
+
+/// Answers questions about names (RFC 1035) until the process ends. Returns the address to ask.
+fn serve_names() -> Result<Ipv4Addr> {
+    let (socket, address) = name_server_socket()?;
     thread::spawn(move || -> Result<()> {
         let mut question = [0; 512];
         loop {
@@ -106,7 +117,7 @@ fn serve_names() -> Result<()> {
             }
         }
     });
-    Ok(())
+    Ok(address)
 }
 
 /// 127.0.0.1 for the name that is known, and no such name for every other; nothing where it is no question.

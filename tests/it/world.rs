@@ -2,17 +2,27 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
+use k8s_openapi::api::core::v1::Event;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+};
+use serde_json::{Value, json};
 use test_support::{
     Certificate, CertificateAuthority, ControlPlane, Leaf, OpenIdClient, OpenIdProvider, Operator, Slapd,
     Workspace,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wandb_auth_operator::api::custom_resource_definitions;
+
+/// How long anything may take that is expected to happen.
+pub use test_support::process::PATIENCE;
 
 /// The operator's program, as cargo built it for these tests.
 pub fn program() -> &'static Path {
@@ -102,7 +112,7 @@ pub async fn put_references(workspace: &Workspace, certificate: &Certificate) ->
 
 /// Puts the CA bundle where the resources refer to.
 pub async fn put_authority(workspace: &Workspace, certificate: &Certificate) -> Result<()> {
-    let map = serde_json::json!({
+    let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "authority"},
         "data": {"ca.crt": certificate.authority_pem},
     });
@@ -165,9 +175,6 @@ pub async fn row() -> Result<SemaphorePermit<'static>> {
     Ok(ROWS.acquire().await?)
 }
 
-/// How long anything may take that is expected to happen.
-const PATIENCE: Duration = Duration::from_mins(2);
-
 /// Asks until there is an answer, ever more seldom: twelve tests that ask without a pause would have the API server do
 /// little else.
 pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
@@ -185,19 +192,69 @@ pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
     bail!("waited in vain for {what}")
 }
 
+/// How long it may take until nothing is written any more: of thousands of resources, one after another is written.
+const LAST_WRITE: Duration = Duration::from_mins(10);
+
 /// Waits until so much time went by without another write; `count` tells how many there were.
 pub async fn silence<F: Future<Output = Result<usize>>>(
     length: Duration,
     count: impl Fn() -> F,
 ) -> Result<()> {
-    let last = Mutex::new((count().await?, Instant::now()));
-    eventually("silence", || async {
-        let now = count().await?;
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if now != last.0 {
-            *last = (now, Instant::now());
+    let started = Instant::now();
+    let mut last = (count().await?, started);
+    while started.elapsed() < LAST_WRITE {
+        if last.1.elapsed() > length {
+            return Ok(());
         }
-        Ok((last.1.elapsed() > length).then_some(()))
+        tokio::time::sleep(length / 8).await;
+        let now = count().await?;
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+    }
+    bail!("waited in vain for silence")
+}
+
+/// Waits until every event is written that the operator had to tell by now. It writes one after another, so the event of
+/// a resource that is made now is the last of them; the resource goes again.
+pub async fn events_are_written(workspace: &Workspace) -> Result<()> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("last-event-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let last = ldap_config("ldaps://127.0.0.1:1", "suspend: true");
+    workspace.apply(&last.replace("name: corp", &format!("name: {name}"))).await?;
+    let events: Api<Event> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    let of_last = ListParams::default().fields(&format!("involvedObject.name={name}"));
+    eventually("the last event", || async {
+        Ok((!events.list(&of_last).await?.items.is_empty()).then_some(()))
+    })
+    .await?;
+    workspace.resources("LdapConfig")?.delete(&name, &DeleteParams::default()).await?;
+    Ok(())
+}
+
+/// Waits until the garbage collector knows the operator's kind. It looks for new definitions every half minute only, and
+/// owners of a kind that it does not know come and go unseen.
+///
+/// It shows by a resource in a namespace that no operator watches: a deletion that takes the dependents first ends only
+/// when the collector has seen the resource.
+pub async fn garbage_collector_knows(workspace: &Workspace, kind: &str) -> Result<()> {
+    let namespace = format!("{}-collected", workspace.namespace());
+    let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    workspace.apply(&made.to_string()).await?;
+    let manifest = match kind {
+        "LdapConfig" => ldap_config("ldaps://127.0.0.1:1", ""),
+        "OidcProvider" => oidc_provider("https://127.0.0.1:1", ""),
+        "JwtIssuer" => jwt_issuer("https://127.0.0.1:1", ""),
+        _ => bail!("there is no manifest of a {kind}"),
+    };
+    let owner: DynamicObject = serde_json::from_value(serde_yaml::from_str::<Value>(&manifest)?)?;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("auth.wandb.com", "v1alpha1", kind));
+    let owners: Api<DynamicObject> = Api::namespaced_with(workspace.client().clone(), &namespace, &resource);
+    owners.create(&PostParams::default(), &owner).await?;
+    let name = owner.name_any();
+    owners.delete(&name, &DeleteParams::foreground()).await?;
+    eventually("the garbage collector to know the kind", || async {
+        Ok(owners.get_opt(&name).await?.is_none().then_some(()))
     })
     .await
 }

@@ -1,15 +1,13 @@
 //! When checks run, how often, and what they lead to.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use test_support::{ApiProxy, ControlPlane, Fault, Slapd, Workspace, condition, hostile::TcpServer};
 
 use crate::world::{
-    Corp, PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_authority,
-    put_references, workspace,
+    Corp, PASSWORD, PATIENCE, certificate, directory, ldap_config, oidc_provider, operator, provider,
+    put_authority, put_references, workspace,
 };
 
 #[tokio::test]
@@ -247,7 +245,7 @@ async fn the_log_line_of_a_failed_check_has_fields_for_it() -> Result<()> {
     workspace.apply(&ldap_config("ldaps://127.0.0.1:1", "")).await?;
     workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ConnectionRefused").await?;
     // It is written after the status.
-    operator.log().wait_for("CheckFailed", Duration::from_mins(1))?;
+    operator.log().wait_for("CheckFailed", PATIENCE)?;
     let log = operator.log().read()?;
     let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let line = lines.find(|line| line["reason"] == "CheckFailed").context("no line")?;

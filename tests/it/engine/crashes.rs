@@ -1,14 +1,41 @@
 //! An operator that is killed between what it did and the news of it.
 
-use std::time::{Duration, Instant};
+use anyhow::{Context, Result, bail, ensure};
+use test_support::{ApiProxy, ControlPlane, Operator, Workspace};
 
-use anyhow::{Result, bail, ensure};
-use test_support::{ApiProxy, ControlPlane};
-
-use crate::world::{certificate, directory, ldap_config, operator, program, put_references, workspace};
+use crate::world::{
+    certificate, directory, eventually, ldap_config, operator, program, put_references, workspace,
+};
 
 /// More writes than an object takes until it is Ready.
 const WRITES: usize = 20;
+
+/// How an operator's story ended.
+#[derive(Clone, Copy, PartialEq)]
+enum StoryEnd {
+    /// It was killed.
+    Killed,
+    /// It was done before the write at which it was to be killed.
+    Done,
+}
+
+/// Waits until the operator has been killed, or has written all that it writes.
+async fn end_of(operator: &mut Operator, workspace: &Workspace, proxy: &ApiProxy) -> Result<StoryEnd> {
+    eventually("the end of the operator or of its work", || {
+        let ended = operator.process().exit_status();
+        async move {
+            if ended?.is_some() {
+                return Ok(Some(StoryEnd::Killed));
+            }
+            // The last thing that it writes is the event that tells of its Secret. The event is there before the proxy
+            // has counted it, and only then is it certain that the operator lives on.
+            let is_last = proxy.mutations().last().is_some_and(|last| last.path.contains("/events"));
+            let is_told = workspace.events().await?.contains("Wrote the current values");
+            Ok((is_last && is_told && proxy.is_armed()).then_some(StoryEnd::Done))
+        }
+    })
+    .await
+}
 
 #[tokio::test]
 async fn whatever_write_is_the_last_the_next_operator_finishes() -> Result<()> {
@@ -24,14 +51,12 @@ async fn whatever_write_is_the_last_the_next_operator_finishes() -> Result<()> {
         let switch = first.kill_switch()?;
         proxy.lose_answer(write, move |_| switch.kill());
         workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
-        // The last thing that it writes is the event that tells of its Secret.
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while first.process().exit_status()?.is_none() {
-            ensure!(Instant::now() < deadline, "it neither ends nor is done: {:?}", proxy.mutations());
-            if workspace.events().await?.contains("Wrote the current values") && proxy.is_armed() {
-                ensure!(write > 2, "it was done before the second write: {:?}", proxy.mutations());
-                return Ok(());
-            }
+        let end = end_of(&mut first, &workspace, &proxy)
+            .await
+            .with_context(|| format!("write {write}: {:?}", proxy.mutations()))?;
+        if end == StoryEnd::Done {
+            ensure!(write > 2, "it was done before the second write: {:?}", proxy.mutations());
+            return Ok(());
         }
         ensure!(proxy.mutations().len() == write, "{:?}", proxy.mutations());
         let _second = operator(&workspace)?;

@@ -1,6 +1,6 @@
 //! Neighbours that hang: what they may hold, and that nobody waits for them.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -9,11 +9,9 @@ use wandb_auth_operator::api::custom_resource_definitions;
 
 use super::confined::operator_after;
 use crate::world::{
-    ARGUMENTS, certificate, directory, jwt_issuer, ldap_config, oidc_provider, program, provider,
+    ARGUMENTS, PATIENCE, certificate, directory, jwt_issuer, ldap_config, oidc_provider, program, provider,
     put_references, workspace,
 };
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// More than there are slots for runs that do not wait.
 const BLACK_HOLES: usize = 100;

@@ -11,7 +11,7 @@ use kube::api::DeleteParams;
 use regex::Regex;
 use serde_json::{Value, json};
 use test_support::{
-    Certificate, ControlPlane, PodPlayer, Slapd, User, WandbServer, Workspace,
+    Certificate, ControlPlane, PodPlayer, Slapd, User, WandbServer, Workspace, condition,
     pods::{Life, WandbWorkload},
     tools,
 };
@@ -20,8 +20,8 @@ use crate::{
     delivery::refers_to,
     service_account::{LONG_ROTATION, publish_long_ago, service_account},
     world::{
-        PASSWORD, certificate, directory, eventually, ldap_config, operator, put_references, silence,
-        workspace,
+        PASSWORD, PATIENCE, certificate, directory, events_are_written, eventually, ldap_config, operator,
+        put_references, silence, workspace,
     },
 };
 
@@ -164,23 +164,30 @@ async fn with_a_target(workspace: &Workspace, directory: &Slapd) -> Result<PodPl
     Ok(player)
 }
 
-/// The reasons of Ready that tell that a situation is there.
+/// Waits for the conditions that tell that a situation is there.
 async fn wait_for_all(workspace: &Workspace) -> Result<()> {
-    for (name, reason) in [
-        ("failed", "BaseDnNotFound"),
-        ("held", "InvalidCredentials"),
-        ("suspended", "Suspended"),
-        ("outage", "ConnectionRefused"),
-        ("superseded", "Superseded"),
-        ("rolling", "Progressing"),
-        ("rolledback", "RolledBack"),
-        ("missing", "SecretNotFound"),
-        ("untargeted", "TargetNotFound"),
+    for (name, type_, reason) in [
+        ("failed", "Ready", "BaseDnNotFound"),
+        ("held", "Ready", "InvalidCredentials"),
+        ("suspended", "Ready", "Suspended"),
+        ("outage", "Ready", "ConnectionRefused"),
+        ("superseded", "Ready", "Superseded"),
+        ("rolling", "Ready", "Progressing"),
+        ("rolledback", "Ready", "RolledBack"),
+        // What is missing may arrive for some seconds yet, until a person must act.
+        ("missing", "Stalled", "SecretNotFound"),
+        ("untargeted", "Stalled", "TargetNotFound"),
     ] {
-        workspace.wait_for_reason(KIND, name, "Ready", reason).await.with_context(|| name.to_owned())?;
+        workspace.wait_for_reason(KIND, name, type_, reason).await.with_context(|| name.to_owned())?;
     }
+    let is_at_rest = |status: &Value| {
+        let ready = condition(status, "Ready").and_then(|ready| ready["message"].as_str());
+        ready.is_some_and(|message| message.contains("2 wanted, 1 new, 2 old, 2 available"))
+    };
+    workspace.wait_for(KIND, "rolling", is_at_rest).await?;
     // What goes back to the values of before is at rest when its pods are.
-    silence(Duration::from_secs(4), || async { Ok(workspace.events().await?.len()) }).await
+    silence(Duration::from_secs(4), || async { Ok(workspace.events().await?.len()) }).await?;
+    events_are_written(workspace).await
 }
 
 #[tokio::test]
@@ -257,9 +264,10 @@ async fn a_script_can_wait_for_a_changed_secret() -> Result<()> {
     let seen = format!(
         "--for=jsonpath={{.status.observedReferences[?(@.name==\"ldap-bind\")].resourceVersion}}={version}"
     );
-    kubectl.run(&["wait", "ldap/corp", &seen, "--timeout=60s"])?;
+    let timeout = format!("--timeout={}s", PATIENCE.as_secs());
+    kubectl.run(&["wait", "ldap/corp", &seen, &timeout])?;
     let status = workspace.status(KIND, "corp").await?;
-    let ready = test_support::condition(&status, "Ready").context("Ready")?;
+    let ready = condition(&status, "Ready").context("Ready")?;
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("InvalidCredentials")));
     // It is not tried again by itself once the directory has it; the condition says how.
     let command = format!("kubectl annotate ldap corp -n {namespace} auth.wandb.com/recheck=");
@@ -268,8 +276,8 @@ async fn a_script_can_wait_for_a_changed_secret() -> Result<()> {
     directory.set_password(Slapd::SERVICE_DN, "another-password")?;
     kubectl.run(&["annotate", "ldap", "corp", "auth.wandb.com/recheck=once", "--overwrite"])?;
     let handled = "--for=jsonpath={.status.lastHandledRecheck}=once";
-    kubectl.run(&["wait", "ldap/corp", handled, "--timeout=60s"])?;
-    kubectl.run(&["wait", "ldap/corp", "--for=condition=Ready", "--timeout=60s"])?;
+    kubectl.run(&["wait", "ldap/corp", handled, &timeout])?;
+    kubectl.run(&["wait", "ldap/corp", "--for=condition=Ready", &timeout])?;
     ensure!(directory.bind_attempts(Slapd::SERVICE_DN)? > binds, "the password was tried");
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Several replicas, and how a process ends.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, future, stream::BoxStream};
 use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::RoleBinding};
@@ -13,10 +11,12 @@ use kube::{
 use serde_json::json;
 use test_support::{Operator, Workspace, wait_until};
 
-use crate::world::{certificate, directory, ldap_config, operator, program, put_references, workspace};
+use super::stopping::end;
+use crate::world::{
+    PATIENCE, certificate, directory, ldap_config, operator, program, put_references, workspace,
+};
 
 const LEADER: &str = "became the leader";
-const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn one_leads_and_another_takes_over() -> Result<()> {
@@ -42,7 +42,9 @@ async fn one_leads_and_another_takes_over() -> Result<()> {
     ensure!(stopped.success(), "SIGTERM is an orderly end: {stopped}");
     second.log().wait_for(LEADER, PATIENCE)?;
     let mut after = holders.try_skip_while(|holder| future::ok(*holder == leader));
-    assert_eq!(after.try_next().await?.as_deref(), Some(""), "it was given up first");
+    // It tries to give the Lease up for a second, which a busy API server may take.
+    let given_up = after.try_next().await?.as_deref() == Some("");
+    ensure!(given_up || first.log().contains("the Lease was not released")?, "it was not given up first");
     // A leader that is killed is replaced once its Lease has expired.
     let third = replica()?;
     third.log().wait_for("waiting to become the leader", PATIENCE)?;
@@ -127,9 +129,8 @@ async fn stopping_does_not_wait_for_a_hung_server() -> Result<()> {
     let workspace = workspace().await?;
     let mut operator = operator(&workspace)?;
     put_references(&workspace, &certificate()?).await?;
-    workspace.apply(&ldap_config(&format!("ldaps://{}", black_hole.address()), "checkTimeout: 1m")).await?;
-    test_support::wait_until(PATIENCE, "the probe to hang", || Ok(black_hole.connections() >= 1))?;
-    let ended = operator.process().terminate(Duration::from_secs(5))?;
-    ensure!(ended.success(), "{ended}");
-    Ok(())
+    // The check would hang for longer than the end of the process is waited for.
+    workspace.apply(&ldap_config(&format!("ldaps://{}", black_hole.address()), "checkTimeout: 5m")).await?;
+    wait_until(PATIENCE, "the probe to hang", || Ok(black_hole.connections() >= 1))?;
+    end(operator.process())
 }

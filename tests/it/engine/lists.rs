@@ -1,23 +1,29 @@
 //! Lists of several pages, and an API server that has just come back.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
-use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::{
     api::{ListParams, PostParams},
     core::DynamicObject,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use test_support::{ApiProxy, ControlPlane, Fault, Workspace, condition, wait_until};
 
-use crate::world::{certificate, directory, eventually, ldap_config, program, put_references, workspace};
+use crate::world::{
+    PATIENCE, certificate, directory, eventually, ldap_config, program, put_references, workspace,
+};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+/// An API server that has come back may refuse for three seconds what it allows. Some of that time passes on the way.
+const ROLES_UNREAD: Duration = Duration::from_secs(2);
 
 /// More than fit into one page of a list, beside those whose names come before.
 const PAGE: usize = 500;
@@ -56,11 +62,14 @@ async fn what_changed_during_an_outage_is_seen_in_a_list_of_several_pages() -> R
         workspace.start_operator_through(&proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
     // Five hundred runs would delay the two that count.
     let resources = workspace.resources("LdapConfig")?;
-    eventually("a status of each", || async {
-        let listed = resources.list(&ListParams::default()).await?;
-        Ok(listed.iter().all(|object| object.data["status"]["conditions"].is_array()).then_some(()))
-    })
-    .await?;
+    for quarter in 1..=4 {
+        eventually("a status of each", || async {
+            let listed = resources.list(&ListParams::default()).await?;
+            let told = listed.iter().filter(|object| object.data["status"]["conditions"].is_array()).count();
+            Ok((told >= (PAGE + 1) * quarter / 4).then_some(()))
+        })
+        .await?;
+    }
 
     let connections = proxy.connections();
     proxy.go_down();
@@ -89,6 +98,58 @@ async fn what_changed_during_an_outage_is_seen_in_a_list_of_several_pages() -> R
     Ok(())
 }
 
+/// What a proxy has seen since the API server is back.
+#[derive(Default)]
+struct Recovery {
+    /// When it answered first.
+    back: Option<Instant>,
+    /// When it refused something.
+    refused: Vec<Instant>,
+}
+
+/// Refuses what has this in its path right after an outage, twice, while a check is asked for. Tells whether it did so
+/// as early as an API server does that has just come back.
+async fn refuse_after_an_outage(
+    workspace: &Workspace,
+    proxy: &ApiProxy,
+    path: &'static str,
+    check: &str,
+) -> Result<bool> {
+    let connections = proxy.connections();
+    proxy.go_down();
+    wait_until(PATIENCE, "the watches to break", || Ok(proxy.connections() > connections + 20))?;
+    workspace.recheck("LdapConfig", "corp", check).await?;
+    let recovery = Arc::new(Mutex::new(Recovery::default()));
+    let seen = Arc::clone(&recovery);
+    proxy.fail(move |_, requested| {
+        let mut recovery = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // The watch of the resources is the first to come back: one that waits longer for its next try than the others
+        // would tell of the change when the API server has long had its roles.
+        if requested.contains("/ldapconfigs?") {
+            recovery.back.get_or_insert_with(Instant::now);
+        }
+        if recovery.back.is_none() {
+            return Some(Fault::Close);
+        }
+        if !requested.contains(path) || recovery.refused.len() >= 2 {
+            return None;
+        }
+        recovery.refused.push(Instant::now());
+        Some(Fault::Refuse(403))
+    });
+    workspace.wait_for("LdapConfig", "corp", |status| status["lastHandledRecheck"] == check).await?;
+    let Recovery { back, refused } = mem::take(&mut *recovery.lock().unwrap_or_else(PoisonError::into_inner));
+    let (back, [_, last]) = (back.context("nothing came back")?, refused.as_slice()) else {
+        bail!("{path} was not asked for");
+    };
+    Ok(*last < back + ROLES_UNREAD)
+}
+
+async fn conditions(workspace: &Workspace) -> Result<Value> {
+    let status = workspace.status("LdapConfig", "corp").await?;
+    Ok(status.get("conditions").cloned().unwrap_or_default())
+}
+
 /// It answers before it has read the roles.
 #[tokio::test]
 async fn a_refusal_right_after_an_outage_is_no_verdict() -> Result<()> {
@@ -99,36 +160,28 @@ async fn a_refusal_right_after_an_outage_is_no_verdict() -> Result<()> {
     let operator = workspace.start_operator_through(&proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
-    let before = workspace.status("LdapConfig", "corp").await?["conditions"].clone();
 
+    let mut verdicts = 0;
     for refused in ["/secrets/corp-ldap", "/secrets/ldap-bind", "/configmaps/authority", "/ldapconfigs/corp"]
     {
-        let connections = proxy.connections();
-        proxy.go_down();
-        wait_until(PATIENCE, "the watches to break", || Ok(proxy.connections() > connections + 20))?;
-        workspace.recheck("LdapConfig", "corp", refused).await?;
-        let refusals = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&refusals);
-        // The watch of the resources is the first to come back: one that waits longer for its next try than the others
-        // would tell of the change when the API server has long had its roles.
-        let is_back = AtomicBool::new(false);
-        proxy.fail(move |_, path| {
-            let is_first = path.contains("/ldapconfigs?");
-            if !is_back.fetch_or(is_first, Ordering::SeqCst) && !is_first {
-                return Some(Fault::Close);
+        // On a busy machine the operator may ask so late that a refusal is a verdict, but not each time.
+        let mut rounds = 1..=5;
+        loop {
+            let round = rounds.next().with_context(|| format!("{refused} was never refused in time"))?;
+            let before = conditions(&workspace).await?;
+            if refuse_after_an_outage(&workspace, &proxy, refused, &format!("{refused} {round}")).await? {
+                assert_eq!(conditions(&workspace).await?, before, "{refused}");
+                break;
             }
-            (path.contains(refused) && seen.fetch_add(1, Ordering::SeqCst) < 2).then_some(Fault::Refuse(403))
-        });
-        eventually("the check that was asked for", || async {
-            let status = workspace.status("LdapConfig", "corp").await?;
-            Ok((status["lastHandledRecheck"] == refused).then_some(()))
-        })
-        .await?;
-        ensure!(refusals.load(Ordering::SeqCst) >= 2, "{refused} was not asked for");
-        let after = workspace.status("LdapConfig", "corp").await?["conditions"].clone();
-        assert_eq!(after, before, "{refused}");
+            verdicts += 1;
+            let again = format!("{refused} after {round}");
+            workspace.recheck("LdapConfig", "corp", &again).await?;
+            let is_handled = |status: &Value| status["lastHandledRecheck"] == again.as_str();
+            workspace.wait_for("LdapConfig", "corp", is_handled).await?;
+            workspace.wait_until_ready("LdapConfig", "corp").await?;
+        }
     }
     let log = operator.log().read()?;
-    ensure!(!log.contains("is not allowed to"), "{log}");
+    ensure!(verdicts > 0 || !log.contains("is not allowed to"), "{log}");
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Each metric, and what makes it count.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -14,12 +12,12 @@ use test_support::{
 use crate::{
     delivery::{Stage, TARGET, refers_to},
     world::{
-        ARGUMENTS, Corp, PASSWORD, certificate, directory, ldap_config, program, put_references, workspace,
+        ARGUMENTS, Corp, PASSWORD, PATIENCE, certificate, directory, ldap_config, program, put_references,
+        workspace,
     },
 };
 
 const KIND: &str = "LdapConfig";
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The value of a series; nothing where there is none.
 fn value(operator: &Operator, series: &str) -> Result<Option<f64>> {

@@ -186,10 +186,14 @@ async fn a_finalizer_that_is_not_set() -> Result<()> {
 #[tokio::test]
 async fn a_status_that_is_not_written() -> Result<()> {
     let (stage, proxy) = behind_a_proxy().await?;
-    stage.ready("").await?;
+    // Nothing is checked by itself while this goes on.
+    let spec = |number: usize| {
+        format!("checkInterval: 1h\nattributes: {{email: mail, group: gidNumber, name{number}: cn}}")
+    };
+    stage.ready("checkInterval: 1h").await?;
     for (number, refusal) in REFUSALS.into_iter().enumerate() {
         proxy.refuse(refusal, |write| path(write).ends_with("/ldapconfigs/corp/status"));
-        stage.apply(&format!("attributes: {{email: mail, group: gidNumber, name{number}: cn}}")).await?;
+        stage.apply(&spec(number)).await?;
         eventually("a status that is refused", || async { Ok((proxy.refused() > 0).then_some(())) }).await?;
         ensure!(proxy.refused() <= STORM, "{refusal:?}: {} writes", proxy.refused());
         proxy.relent();

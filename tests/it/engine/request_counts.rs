@@ -11,8 +11,8 @@ use test_support::{AuditEvent, ControlPlane, Operator, WandbServer, Workspace};
 
 use crate::service_account::service_account;
 use crate::world::{
-    certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider, operator, provider,
-    put_references, silence, workspace,
+    certificate, directory, events_are_written, eventually, jwt_issuer, ldap_config, oidc_provider, operator,
+    provider, put_references, silence, workspace,
 };
 
 /// How often each request was made, such as `get secrets`.
@@ -85,13 +85,20 @@ async fn every_kind_becomes_ready_with_the_requests_that_are_listed() -> Result<
         let runs_before = runs(&operator, kind)?;
         workspace.apply(&manifest).await?;
         workspace.wait_until_ready(kind, name).await?;
-        silence(Duration::from_secs(1), || async { Ok(asked(&workspace, plane)?.len()) }).await?;
-        let requests = asked(&workspace, plane)?.split_off(before);
         let mut expected = listed(kind)?;
         // Only some servers lead to a warning, which is an event of its own.
         if workspace.status(kind, name).await?["warnings"].as_u64() > Some(0) {
             *expected.entry("create events".to_owned()).or_default() += 1;
         }
+        // Events are written after the status, one after another.
+        let new = || -> Result<Vec<AuditEvent>> { Ok(asked(&workspace, plane)?.split_off(before)) };
+        let count: usize = expected.values().sum();
+        let came = eventually("the requests that are listed", || async {
+            Ok((new()?.len() >= count && runs(&operator, kind)? > runs_before).then_some(()))
+        });
+        came.await.with_context(|| format!("{kind}: {:#?}", new()))?;
+        silence(Duration::from_secs(1), || async { Ok(new()?.len()) }).await?;
+        let requests = new()?;
         assert_eq!(counted(&requests), expected, "{kind}: {requests:#?}");
         assert_eq!(runs(&operator, kind)? - runs_before, 1, "what {kind} wrote itself is no reason to run");
     }
@@ -149,6 +156,7 @@ async fn a_change_has_those_run_whom_it_concerns_and_nobody_else() -> Result<()>
     }
     // The events of so many resources are written after their runs.
     silence(Duration::from_secs(2), || async { Ok(runs()? + asked(&workspace, plane)?.len()) }).await?;
+    events_are_written(&workspace).await?;
 
     // What concerns nobody comes first, so that it was seen when the only resource runs that the last change concerns.
     let (runs_before, before) = (runs()?, asked(&workspace, plane)?.len());
@@ -169,6 +177,8 @@ async fn a_change_has_those_run_whom_it_concerns_and_nobody_else() -> Result<()>
     let (runs_before, before) = (runs()?, asked(&workspace, plane)?.len());
     workspace.patch("LdapConfig", "number-7", &json!({"spec": {"checkInterval": "1h"}})).await?;
     workspace.wait_for("LdapConfig", "number-7", |status| status["observedGeneration"] == 2).await?;
+    // A run ends after its status was written.
+    eventually("the run of one", || async { Ok((runs()? > runs_before).then_some(())) }).await?;
     silence(Duration::from_secs(1), || async { runs() }).await?;
     assert_eq!(runs()? - runs_before, 1);
     let requests = counted(&asked(&workspace, plane)?.split_off(before));

@@ -22,8 +22,8 @@ use super::undecodable::lax_definitions;
 use crate::delivery::{player_has_ready, refers_to};
 use crate::service_account::{LONG_ROTATION, publish_long_ago, service_account};
 use crate::world::{
-    ARGUMENTS, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider, program, provider,
-    put_references, silence, workspace,
+    ARGUMENTS, PATIENCE, certificate, directory, events_are_written, eventually, jwt_issuer, ldap_config,
+    oidc_provider, program, provider, put_references, silence, workspace,
 };
 
 pub(super) fn is_write(event: &AuditEvent) -> bool {
@@ -57,6 +57,7 @@ async fn nothing_is_written_in_a_minute_apart_from_the_lease() -> Result<()> {
         Ok(plane.audit_in(&namespace)?.into_iter().filter(|event| event.user == "operator").collect())
     };
     // Events are written after the status that tests wait for.
+    events_are_written(&workspace).await?;
     let settled = Instant::now();
     let writes = |events: &[AuditEvent]| events.iter().filter(|event| is_write(event)).count();
     silence(Duration::from_secs(2), || async { Ok(writes(&by_operator()?)) }).await?;
@@ -237,7 +238,7 @@ async fn every_right_is_used_and_every_use_is_granted() -> Result<()> {
         Ok(granted.difference(&used).cloned().collect())
     };
     // The Lease is renewed, and the Secret repaired, a little later.
-    let all_used = wait_until(Duration::from_secs(30), "every right to be used", || Ok(unused()?.is_empty()));
+    let all_used = wait_until(PATIENCE, "every right to be used", || Ok(unused()?.is_empty()));
     ensure!(all_used.is_ok(), "granted and never used: {:?}", unused()?);
     let refused: Vec<_> = by_operator()?.into_iter().filter(|event| event.code == 403).collect();
     ensure!(refused.is_empty(), "used and not granted: {refused:#?}");

@@ -9,8 +9,8 @@ use test_support::{AuditEvent, ControlPlane, Operator, Slapd, Workspace};
 
 use super::requests::is_write;
 use crate::world::{
-    ARGUMENTS, PASSWORD, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider,
-    operator, program, provider, put_references, silence, workspace,
+    ARGUMENTS, PASSWORD, certificate, directory, events_are_written, eventually, jwt_issuer, ldap_config,
+    oidc_provider, operator, program, provider, put_references, silence, workspace,
 };
 
 /// How many resources of each kind there are.
@@ -75,6 +75,8 @@ async fn a_restart_makes_no_check_that_is_not_due_and_writes_nothing() -> Result
     }
     workspace.wait_until_ready("LdapConfig", "other").await?;
     workspace.wait_for_reason("LdapConfig", "broken", "Verified", "ConnectionRefused").await?;
+    // Events are written after the status.
+    events_are_written(&workspace).await?;
     let writes = || by_operator(&workspace, plane);
     silence(Duration::from_secs(2), || async { Ok(writes()?.len()) }).await?;
     drop(first);

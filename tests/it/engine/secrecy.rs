@@ -1,16 +1,13 @@
 //! Secrets stay in Secrets.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use kube::api::ListParams;
 use test_support::{OpenIdClient, OpenIdProvider, Slapd, wait_until};
 
 use crate::world::{
-    REDIRECT_URI, certificate, jwt_issuer, ldap_config, oidc_provider, program, put_authority, workspace,
+    PATIENCE, REDIRECT_URI, certificate, eventually, jwt_issuer, ldap_config, oidc_provider, program,
+    put_authority, workspace,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const BIND_PASSWORD: &str = "planted-bind-password-7f3a";
 const WRONG_PASSWORD: &str = "planted-wrong-password-91bc";
@@ -63,6 +60,12 @@ async fn planted_secrets_appear_nowhere_outside_secrets() -> Result<()> {
     workspace.wait_for_reason("LdapConfig", "wrong", "Verified", "InvalidCredentials").await?;
     workspace.wait_for_reason("OidcProvider", "wrong", "Verified", "ClientRejected").await?;
 
+    // Both are written after the status.
+    operator.log().wait_for("CheckFailed", PATIENCE)?;
+    eventually("the events of what failed", || async {
+        Ok(workspace.events().await?.contains("CheckFailed").then_some(()))
+    })
+    .await?;
     let mut outputs = vec![("log", operator.log().read()?), ("events", workspace.events().await?)];
     for path in ["/metrics", "/healthz", "/readyz"] {
         let (status, body) = operator.get(path)?;

@@ -1,6 +1,6 @@
 //! What keeps the operator from starting is said once, in words, and holds nothing else up.
 
-use std::{process::Command, time::Duration};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::rbac::v1::Role;
@@ -11,12 +11,9 @@ use kube::{
 use test_support::{ControlPlane, Operator, User, Workspace, condition, wait_until};
 use wandb_auth_operator::api::custom_resource_definitions;
 
-use crate::world::{certificate, directory, ldap_config, operator, program, put_references, workspace};
-
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How soon is seen what was missing.
-const SECONDS: Duration = Duration::from_secs(10);
+use crate::world::{
+    PATIENCE, certificate, directory, ldap_config, operator, program, put_references, workspace,
+};
 
 /// A workload that does not exist: who comes as far as to say so was not held up.
 const TARGET: &str = "target: {deployment: {name: none}}";
@@ -30,8 +27,9 @@ fn not_ready_since(operator: &Operator, words: &str) -> Result<()> {
     })
 }
 
-fn ready_soon(operator: &Operator) -> Result<()> {
-    wait_until(SECONDS, "the operator to be ready", || Ok(operator.get("/readyz")?.0 == 200))
+/// Waits until what was missing has been seen: by a watch that is tried again, as nothing else makes it ready.
+fn becomes_ready(operator: &Operator) -> Result<()> {
+    wait_until(PATIENCE, "the operator to be ready", || Ok(operator.get("/readyz")?.0 == 200))
 }
 
 /// The lines of the log that warn of this.
@@ -64,7 +62,7 @@ async fn a_missing_definition_is_named_and_holds_nothing_up() -> Result<()> {
         .collect();
     ensure!(others.is_empty(), "{others:#?}");
     workspace.apply(&serde_json::to_string(missing.first().context("a definition")?)?).await?;
-    ready_soon(&operator)?;
+    becomes_ready(&operator)?;
     assert!(operator.log().contains("this is over")?);
     Ok(())
 }
@@ -104,7 +102,7 @@ async fn a_kind_that_may_not_be_listed_is_named_and_deliveries_say_that_they_wai
     roles
         .patch("wandb-auth-operator", &parameters, &Patch::Merge(serde_json::json!({"rules": whole.rules})))
         .await?;
-    ready_soon(&operator)?;
+    becomes_ready(&operator)?;
     workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "TargetNotFound").await?;
     Ok(())
 }
@@ -119,7 +117,7 @@ async fn a_namespace_that_does_not_exist_is_told() -> Result<()> {
     not_ready_since(&operator, words)?;
     assert_eq!(warnings(&operator, words)?.len(), 1);
     workspace.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: test-starting-later}\n").await?;
-    ready_soon(&operator)
+    becomes_ready(&operator)
 }
 
 #[test]

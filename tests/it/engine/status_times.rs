@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use test_support::{ControlPlane, condition};
 
 use super::requests::is_write;
-use crate::world::{Corp, PASSWORD, eventually, silence};
+use crate::world::{Corp, PASSWORD, events_are_written, eventually, silence};
 
 const KIND: &str = "LdapConfig";
 
@@ -35,6 +35,8 @@ async fn says_when_it_was_checked_and_published_and_of_which_secrets() -> Result
         let events = plane.audit_in(workspace.namespace())?;
         Ok(events.iter().filter(|event| event.user == "operator" && is_write(event)).count())
     };
+    // Events are written after the status.
+    events_are_written(&workspace).await?;
     silence(Duration::from_secs(2), || async { writes() }).await?;
     let (before, binds) = (writes()?, directory.bind_attempts(test_support::Slapd::SERVICE_DN)?);
     eventually("another check", || async {

@@ -5,7 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use test_support::{ControlPlane, Workspace, condition};
 use wandb_auth_operator::api::custom_resource_definitions;
 
-use crate::world::{certificate, directory, ldap_config, operator, put_references};
+use crate::world::{PATIENCE, certificate, directory, ldap_config, operator, put_references};
 
 /// The definitions as a later version might have them: any spec is stored.
 pub fn lax_definitions() -> Vec<CustomResourceDefinition> {
@@ -45,7 +45,7 @@ async fn an_object_that_does_not_decode_is_reported_and_blocks_nothing() -> Resu
     let status = workspace.wait_for_reason("LdapConfig", "stranger", "Accepted", "InvalidSpec").await?;
     let message = condition(&status, "Accepted").context("Accepted")?["message"].to_string();
     assert!(message.contains("integer `7`"), "{message}");
-    assert!(operator.log().contains("cannot read the object")?);
+    operator.log().wait_for("cannot read the object", PATIENCE)?;
     let patches = |events: Vec<test_support::AuditEvent>| {
         events
             .iter()

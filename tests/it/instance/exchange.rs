@@ -32,7 +32,7 @@ impl Signer {
     }
 
     fn token(&self, changes: &Value) -> Sensitive {
-        let exp = get_current_timestamp() + 60;
+        let exp = get_current_timestamp() + 600;
         let mut claims = json!({ "iss": ISSUER, "sub": SUBJECT, "aud": "wandb", "exp": exp });
         claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         Sensitive::new(encode(&Header::new(Algorithm::ES256), &claims, &self.0).unwrap())
