@@ -70,7 +70,7 @@
 //! - A status is written only over one that this process has seen, and one that somebody else wrote is mended at once,
 //!   a few times; who goes on writing it is mended whenever the operator looks anyway.
 //!   Tests: `engine::statuses::a_leader_that_was_paused_writes_no_old_status`,
-//!   `engine::statuses::what_somebody_else_wrote_is_mended_within_seconds`, `engine::statuses::two_writers_make_no_storm`.
+//!   `engine::statuses::what_somebody_else_wrote_is_mended_by_the_change_itself`, `engine::statuses::two_writers_make_no_storm`.
 //! - A status names the Secrets and ConfigMaps that it speaks of, at the versions that were read: nothing says Ready of
 //!   one that was not looked at yet.
 //!   Tests: `engine::kubectl::a_script_can_wait_for_a_changed_secret`.

@@ -39,6 +39,7 @@ pub struct TurnHolder {
 }
 
 /// How many runs there are for each request that may be under way: a run also computes, and reads what the watches told.
+/// For a moment it may have four under way, where it looks for what still refers to a revision.
 const RUNS_PER_REQUEST: usize = 2;
 
 impl Default for Load {

@@ -44,8 +44,8 @@ pub async fn in_use(
 }
 
 /// Lists the objects. Controllers are listed before the objects that they make, so a pod that is made meanwhile is
-/// found either through its controller or itself. Lists that need no order are asked for at a time, since each may wait
-/// for the API server's cache: a deletion waits for all of them, again and again.
+/// found either through its controller or itself. Lists that need no order are asked for at the same time: each may wait
+/// for the API server's cache, and a deletion repeats them until nothing is in use.
 async fn read(client: &Client, namespace: &str) -> Result<PodMakers, StepError> {
     let all = ListParams::default();
     let (deployments, stateful_sets, daemon_sets, cron_jobs) = tokio::join!(
@@ -60,7 +60,7 @@ async fn read(client: &Client, namespace: &str) -> Result<PodMakers, StepError> 
         list(client, namespace, &all),
     );
     let pods = list(client, namespace, &all).await;
-    // Of several that are refused, the same one is told of each time.
+    // Where several are refused, it is always the same one that is told of.
     Ok(PodMakers {
         deployments: deployments?,
         stateful_sets: stateful_sets?,

@@ -232,23 +232,18 @@ pub async fn events_are_written(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the garbage collector knows the operator's kind. It looks for new definitions every half minute only, and
+/// Waits until the garbage collector knows the kind `LdapConfig`. It looks for new definitions every half minute only, and
 /// owners of a kind that it does not know come and go unseen.
 ///
 /// It shows by a resource in a namespace that no operator watches: a deletion that takes the dependents first ends only
 /// when the collector has seen the resource.
-pub async fn garbage_collector_knows(workspace: &Workspace, kind: &str) -> Result<()> {
+pub async fn garbage_collector_knows_ldap_configs(workspace: &Workspace) -> Result<()> {
     let namespace = format!("{}-collected", workspace.namespace());
     let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
     workspace.apply(&made.to_string()).await?;
-    let manifest = match kind {
-        "LdapConfig" => ldap_config("ldaps://127.0.0.1:1", ""),
-        "OidcProvider" => oidc_provider("https://127.0.0.1:1", ""),
-        "JwtIssuer" => jwt_issuer("https://127.0.0.1:1", ""),
-        _ => bail!("there is no manifest of a {kind}"),
-    };
-    let owner: DynamicObject = serde_json::from_value(serde_yaml::from_str::<Value>(&manifest)?)?;
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("auth.wandb.com", "v1alpha1", kind));
+    let manifest = serde_yaml::from_str::<Value>(&ldap_config("ldaps://127.0.0.1:1", ""))?;
+    let owner: DynamicObject = serde_json::from_value(manifest)?;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("auth.wandb.com", "v1alpha1", "LdapConfig"));
     let owners: Api<DynamicObject> = Api::namespaced_with(workspace.client().clone(), &namespace, &resource);
     owners.create(&PostParams::default(), &owner).await?;
     let name = owner.name_any();

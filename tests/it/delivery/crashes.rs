@@ -29,8 +29,8 @@ use crate::world::{ARGUMENTS, program, row};
 /// Few at a time, for every one runs a directory and an operator.
 pub(super) const AT_A_TIME: usize = 8;
 
-/// How long nothing is written at the end of a story in which the operator is killed. What comes later than that counts
-/// for nothing.
+/// How long nothing is written at the end of a story in which the operator is killed. A write that comes later is not
+/// awaited.
 const SILENCE: Duration = Duration::from_millis(700);
 
 /// The same for stories that nothing disturbs, of which every write counts for all others: longer than the operator
@@ -201,11 +201,9 @@ impl Write {
         mutations.iter().map(&mut next).collect()
     }
 
-    /// Whether every story has it: how often the pods on their way are told of depends on the machine, and an event that
-    /// is told again has a name that no other story knows.
+    /// Whether every story has it: how often the pods on their way are told of depends on the machine.
     pub fn is_certain(&self) -> bool {
-        let tells = self.title.ends_with("/status") || self.title.contains(" events");
-        !tells || self.times == 1 && !self.title.contains(" events/")
+        self.times == 1 || !(self.title.ends_with("/status") || self.title.contains(" events"))
     }
 }
 

@@ -27,7 +27,9 @@ use super::{
     other_resources::{finalizers, is_gone, message_of},
     player_has_ready,
 };
-use crate::world::{certificate, directory, garbage_collector_knows, operator, program, put_references};
+use crate::world::{
+    certificate, directory, garbage_collector_knows_ldap_configs, operator, program, put_references,
+};
 
 const KIND: &str = "LdapConfig";
 
@@ -163,7 +165,7 @@ async fn suspending_and_retaining_leave_everything_as_it_is() -> Result<()> {
 async fn no_way_of_deleting_takes_a_secret_from_a_pod() -> Result<()> {
     let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
     // A collector that does not know the kind yet would leave these deletions to the operator alone.
-    garbage_collector_knows(&stage.workspace, KIND).await?;
+    garbage_collector_knows_ldap_configs(&stage.workspace).await?;
     let bare = template(&stage, "wandb").await?;
     stage.ready(TARGET).await?;
     let history = History::begin(&stage).await?;

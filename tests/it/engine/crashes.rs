@@ -27,8 +27,8 @@ async fn end_of(operator: &mut Operator, workspace: &Workspace, proxy: &ApiProxy
             if ended?.is_some() {
                 return Ok(Some(StoryEnd::Killed));
             }
-            // The last thing that it writes is the event that tells of its Secret. The event is there before the proxy
-            // has counted it, and only then is it certain that the operator lives on.
+            // The last thing that it writes is the event that tells of its Secret. The API server shows it before the
+            // proxy has recorded the request, and only that record tells that the operator was not killed for it.
             let is_last = proxy.mutations().last().is_some_and(|last| last.path.contains("/events"));
             let is_told = workspace.events().await?.contains("Wrote the current values");
             Ok((is_last && is_told && proxy.is_armed()).then_some(StoryEnd::Done))

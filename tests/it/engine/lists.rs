@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::{
     api::{ListParams, PostParams},
@@ -108,7 +108,7 @@ struct Recovery {
 }
 
 /// Refuses what has this in its path right after an outage, twice, while a check is asked for. Tells whether it did so
-/// as early as an API server does that has just come back.
+/// as early as an API server does that has just come back, and fails where such a refusal was taken for a verdict.
 async fn refuse_after_an_outage(
     workspace: &Workspace,
     proxy: &ApiProxy,
@@ -138,11 +138,15 @@ async fn refuse_after_an_outage(
         Some(Fault::Refuse(403))
     });
     workspace.wait_for("LdapConfig", "corp", |status| status["lastHandledRecheck"] == check).await?;
+    proxy.heal();
     let Recovery { back, refused } = mem::take(&mut *recovery.lock().unwrap_or_else(PoisonError::into_inner));
-    let (back, [_, last]) = (back.context("nothing came back")?, refused.as_slice()) else {
-        bail!("{path} was not asked for");
-    };
-    Ok(*last < back + ROLES_UNREAD)
+    let back = back.context("nothing came back")?;
+    ensure!(!refused.is_empty(), "{path} was not asked for");
+    if refused.iter().any(|refused| *refused >= back + ROLES_UNREAD) {
+        return Ok(false);
+    }
+    ensure!(refused.len() > 1, "a refusal right after the outage was taken for a verdict: {path}");
+    Ok(true)
 }
 
 async fn conditions(workspace: &Workspace) -> Result<Value> {

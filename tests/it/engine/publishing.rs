@@ -20,8 +20,8 @@ use test_support::{ApiProxy, ControlPlane, Workspace, condition};
 use wandb_auth_operator::api_server::READ_LIMIT;
 
 use crate::world::{
-    Corp, PASSWORD, PATIENCE, certificate, directory, eventually, garbage_collector_knows, ldap_config,
-    oidc_provider, operator, program, provider, put_references, workspace,
+    Corp, PASSWORD, PATIENCE, certificate, directory, eventually, garbage_collector_knows_ldap_configs,
+    ldap_config, oidc_provider, operator, program, provider, put_references, workspace,
 };
 
 /// Waits until the Secret satisfies the test.
@@ -276,7 +276,7 @@ async fn a_secret_that_is_to_outlive_its_resource_gets_no_owner_again() -> Resul
     let (directory, workspace) = (directory(&certificate)?, workspace().await?);
     put_references(&workspace, &certificate).await?;
     // Otherwise the run would be given up long before the collector comes.
-    garbage_collector_knows(&workspace, "LdapConfig").await?;
+    garbage_collector_knows_ldap_configs(&workspace).await?;
     let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
     let _operator =
         workspace.start_operator_through(&proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;

@@ -157,6 +157,7 @@ async fn a_change_has_those_run_whom_it_concerns_and_nobody_else() -> Result<()>
     // The events of so many resources are written after their runs.
     silence(Duration::from_secs(2), || async { Ok(runs()? + asked(&workspace, plane)?.len()) }).await?;
     events_are_written(&workspace).await?;
+    silence(Duration::from_secs(2), || async { Ok(runs()? + asked(&workspace, plane)?.len()) }).await?;
 
     // What concerns nobody comes first, so that it was seen when the only resource runs that the last change concerns.
     let (runs_before, before) = (runs()?, asked(&workspace, plane)?.len());

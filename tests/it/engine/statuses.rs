@@ -31,7 +31,7 @@ async fn patch_status(workspace: &Workspace, patch: &Value) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_somebody_else_wrote_is_mended_within_seconds() -> Result<()> {
+async fn what_somebody_else_wrote_is_mended_by_the_change_itself() -> Result<()> {
     let Corp { workspace, directory, operator: _operator, .. } = Corp::ready("checkInterval: 1h").await?;
     let binds = directory.bind_attempts(test_support::Slapd::SERVICE_DN)?;
     let before = workspace.status(KIND, "corp").await?;

@@ -54,6 +54,8 @@ async fn a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap() -
     /// What is surely left of the overlap of six seconds: the operator's clock may be behind at first by as much as an
     /// answer of the API server took, and is put right later.
     const OVERLAP: SignedDuration = SignedDuration::from_secs(3);
+    /// The same of the interval of twenty seconds.
+    const INTERVAL: SignedDuration = SignedDuration::from_secs(17);
     let robot = Robot::new().await?;
     let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
     let times = RequestTimes::record(&robot.server);
@@ -93,6 +95,8 @@ async fn a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap() -
         made.iter().zip(due).all(|(made, due)| *made >= due),
         "a key was replaced before its time: at {made:?}, and due at {due:?}"
     );
+    let are_apart = |(one, next): (&Timestamp, &Timestamp)| next.duration_since(*one) >= INTERVAL;
+    ensure!(made.iter().zip(made.iter().skip(1)).all(are_apart), "keys followed too soon: {made:?}");
     ensure!(
         made.iter().zip(&revoked).all(|(made, revoked)| revoked.duration_since(*made) >= OVERLAP),
         "programs still used the old key: replaced at {made:?} and revoked at {revoked:?}"

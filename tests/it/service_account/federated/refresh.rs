@@ -218,8 +218,8 @@ async fn values_that_are_held_have_their_token_renewed() -> Result<()> {
     let status =
         federation.workspace.wait_for_reason("ServiceAccount", "ci", "Verified", "ConnectionRefused").await?;
     assert_eq!(condition(&status, "Published").context("Published")?["reason"], "HoldingLastVerified");
-    // One to try the changed spec, and another one as it is due. The checks that fail are made more and more seldom, and
-    // none of them comes at that time.
+    // One to try the changed spec, and another one as it is due: failed checks are repeated ever more seldom, so that
+    // none of them falls on that time.
     let tokens = published_tokens(&federation, vec![first], 3, |published| {
         ensure!(published.get("WANDB_BASE_URL") == before.get("WANDB_BASE_URL"));
         Ok(())
