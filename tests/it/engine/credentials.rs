@@ -1,6 +1,6 @@
 //! Wrong credentials are sent once for an account, however many resources have them: counted at the servers.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -9,16 +9,16 @@ use test_support::{
     Workspace, condition,
 };
 
-use crate::world::{
-    ARGUMENTS, PASSWORD, PATIENCE, REDIRECT_URI, certificate, directory, eventually, ldap_config,
-    oidc_provider, operator, program, put_references, workspace,
+use crate::{
+    service_account::most_requests,
+    world::{
+        ARGUMENTS, PASSWORD, PATIENCE, REDIRECT_URI, certificate, directory, eventually, ldap_config,
+        oidc_provider, operator, program, put_references, workspace,
+    },
 };
 
 const KIND: &str = "LdapConfig";
 const WRONG: &str = "not-the-password";
-
-/// How long it takes at least until a key that was refused is sent again.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
 
 /// How many resources have the account in a namespace.
 const RESOURCES: usize = 6;
@@ -310,8 +310,7 @@ async fn refused_by_both_servers() -> Result<SentCredentials> {
     }
     let (of_client, of_key) = (provider.requests("/token")?, server.requests("viewer"));
     // A key is tried again after some seconds already, by one of those who have it.
-    let retries = started.elapsed().as_secs() / FIRST_RETRY.as_secs();
-    let most_of_key = usize::try_from(retries)?.saturating_add(1).max(3);
+    let most_of_key = most_requests(1, started).max(3);
     Ok(SentCredentials { of_client, of_key, most_of_key })
 }
 

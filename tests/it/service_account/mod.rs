@@ -37,7 +37,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 
 /// How many requests make no storm: as many as the first try takes, and as many again for each retry that there
 /// was time for.
-fn most_requests(of_first_try: usize, started: Instant) -> usize {
+pub fn most_requests(of_first_try: usize, started: Instant) -> usize {
     let retries = started.elapsed().as_secs() / FIRST_RETRY.as_secs();
     of_first_try.saturating_mul(usize::try_from(retries).unwrap_or(usize::MAX).saturating_add(1))
 }
