@@ -50,19 +50,21 @@ impl From<kube::Error> for Blocked {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     Secret,
     ConfigMap,
 }
 
-/// Reads all that the container refers to, as it is now.
+/// Reads all that the container refers to, as it is now: each object once, like the kubelet, however many variables come
+/// from it.
 pub(super) async fn resolve(
     client: &Client,
     pod: &Pod,
     container: &Container,
 ) -> Result<ContainerInputs, Blocked> {
-    let resolver = Resolver { client, pod, container, namespace: pod.namespace().unwrap_or_default() };
+    let namespace = pod.namespace().unwrap_or_default();
+    let mut resolver = Resolver { client, pod, container, namespace, read: BTreeMap::new() };
     let mut inputs = ContainerInputs::default();
     for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         let mounts = container.volume_mounts.iter().flatten().filter(|mount| mount.name == volume.name);
@@ -85,18 +87,36 @@ struct Resolver<'a> {
     pod: &'a Pod,
     container: &'a Container,
     namespace: String,
+    /// The data of what was read so far; nothing where there is no such object.
+    read: BTreeMap<(Source, String), Option<Data>>,
 }
 
 impl Resolver<'_> {
     /// The data of a Secret or a ConfigMap; nothing where it may be missing and is.
     async fn data(
-        &self,
+        &mut self,
         source: Source,
         name: &str,
         optional: Option<bool>,
         kind: ReferenceKind,
     ) -> Result<Option<Data>, Blocked> {
-        let found = match source {
+        let key = (source, name.to_owned());
+        let found = if let Some(found) = self.read.get(&key) {
+            found.clone()
+        } else {
+            let found = self.request(source, name).await?;
+            self.read.insert(key, found.clone());
+            found
+        };
+        if found.is_none() && optional != Some(true) {
+            return Err(self.broken(kind, format!("{} \"{name}\" not found", source.noun().to_lowercase())));
+        }
+        Ok(found)
+    }
+
+    /// The data of a Secret or a ConfigMap; nothing where there is none of this name.
+    async fn request(&self, source: Source, name: &str) -> kube::Result<Option<Data>> {
+        Ok(match source {
             Source::Secret => {
                 let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
                 let data = |secret: Secret| secret.data.unwrap_or_default().into_iter();
@@ -109,15 +129,11 @@ impl Resolver<'_> {
                 let found = api.get_opt(name).await?;
                 found.map(|map| data(map).map(|(key, value)| (key, value.into_bytes())).collect())
             }
-        };
-        if found.is_none() && optional != Some(true) {
-            return Err(self.broken(kind, format!("{} \"{name}\" not found", source.noun().to_lowercase())));
-        }
-        Ok(found)
+        })
     }
 
     async fn variable(
-        &self,
+        &mut self,
         variable: &EnvVar,
         earlier: &BTreeMap<String, String>,
     ) -> Result<Option<String>, Blocked> {
@@ -139,7 +155,7 @@ impl Resolver<'_> {
     }
 
     async fn key(
-        &self,
+        &mut self,
         source: Source,
         name: &str,
         key: &str,
@@ -158,7 +174,7 @@ impl Resolver<'_> {
     }
 
     async fn all_of(
-        &self,
+        &mut self,
         from: &EnvFromSource,
         environment: &mut BTreeMap<String, String>,
     ) -> Result<(), Blocked> {
@@ -176,7 +192,7 @@ impl Resolver<'_> {
     }
 
     /// The files of a volume by their paths in it.
-    async fn volume(&self, volume: &Volume) -> Result<Data, Blocked> {
+    async fn volume(&mut self, volume: &Volume) -> Result<Data, Blocked> {
         let (source, name, optional, items) = if let Some(secret) = &volume.secret {
             let name = secret.secret_name.clone().unwrap_or_default();
             (Source::Secret, name, secret.optional, &secret.items)
