@@ -20,7 +20,12 @@ mod rendering;
 mod rights;
 mod values;
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -32,6 +37,9 @@ struct Case {
     name: String,
     values: Value,
 }
+
+/// What helm printed, as soon as it was asked.
+type Rendering = Arc<Mutex<Option<String>>>;
 
 /// All values that the chart is rendered with.
 fn cases() -> Result<Vec<Case>> {
@@ -55,7 +63,22 @@ fn every_case() -> Result<Vec<Case>> {
 impl Case {
     /// The rendered chart without the definitions, which are the same everywhere.
     fn rendered(&self, helm: &Helm) -> Result<String> {
-        helm.template(&self.values_without_definitions()).with_context(|| self.name.clone())
+        // By the chart and the text of the values. Many tests look at the same cases, and each rendering is a process
+        // of its own, so it is kept for the next test. An error is not kept.
+        static RENDERED: Mutex<BTreeMap<(String, String), Rendering>> = Mutex::new(BTreeMap::new());
+        let values = self.values_without_definitions();
+        let key = (helm.chart()?.to_owned(), values.to_string());
+        let mut all = RENDERED.lock().unwrap_or_else(PoisonError::into_inner);
+        let rendering = Arc::clone(all.entry(key).or_default());
+        // From here on only those tests wait that want the same rendering.
+        drop(all);
+        let mut kept = rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = kept.as_ref() {
+            return Ok(text.clone());
+        }
+        let text = helm.template(&values).with_context(|| self.name.clone())?;
+        *kept = Some(text.clone());
+        Ok(text)
     }
 
     fn values_without_definitions(&self) -> Value {
