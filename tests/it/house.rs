@@ -5,9 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use syn::{Attribute, Expr, File, Item, ItemMod, ItemUse, Lit, Meta, UseTree, visit::Visit};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -16,13 +17,17 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const KINDS: [(&str, &[&str]); 4] =
     [("ldap", &[]), ("oidc", &[]), ("jwt", &[]), ("service_account", &["jwt"])];
 
-/// A module that is no test.
+/// What the rules ask of a module that is no test. Its items themselves cannot be kept for all tests: they must not go
+/// from one thread to another.
 struct Module {
     /// From the crate's root, such as `engine`, `plan`.
     path: Vec<String>,
     /// Its own documentation.
     documentation: String,
-    items: Vec<Item>,
+    /// The types that it defines, but for those of tests.
+    types: Vec<String>,
+    /// What it names of the crate, as paths from its root.
+    names: BTreeSet<Vec<String>>,
 }
 
 impl Module {
@@ -61,6 +66,22 @@ fn documentation(attributes: &[Attribute]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The names of the types among these items, but for those of tests.
+fn types(items: &[Item]) -> Vec<String> {
+    let names = items.iter().filter_map(|item| {
+        let (name, attributes) = match item {
+            Item::Struct(item) => (&item.ident, &item.attrs),
+            Item::Enum(item) => (&item.ident, &item.attrs),
+            Item::Union(item) => (&item.ident, &item.attrs),
+            Item::Trait(item) => (&item.ident, &item.attrs),
+            Item::Type(item) => (&item.ident, &item.attrs),
+            _ => return None,
+        };
+        (!is_test(attributes)).then(|| name.to_string())
+    });
+    names.collect()
+}
+
 fn parse(path: &Path) -> Result<File> {
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     syn::parse_file(&text).with_context(|| format!("{} does not parse", path.display()))
@@ -72,9 +93,9 @@ fn add(
     path: Vec<String>,
     folder: &Path,
     attributes: &[Attribute],
-    items: Vec<Item>,
+    items: &[Item],
 ) -> Result<()> {
-    for item in &items {
+    for item in items {
         let Item::Mod(ItemMod { attrs, ident, content, .. }) = item else { continue };
         if is_test(attrs) {
             continue;
@@ -83,7 +104,7 @@ fn add(
         let below = folder.join(&name);
         let child = [path.as_slice(), std::slice::from_ref(&name)].concat();
         if let Some((_, inner)) = content {
-            add(modules, child, &below, attrs, inner.clone())?;
+            add(modules, child, &below, attrs, inner)?;
             continue;
         }
         let places = [folder.join(format!("{name}.rs")), below.join("mod.rs")];
@@ -91,31 +112,39 @@ fn add(
             places.iter().find(|place| place.is_file()).with_context(|| format!("no file of {name}"))?;
         let file = parse(file)?;
         let all: Vec<_> = attrs.iter().chain(&file.attrs).cloned().collect();
-        add(modules, child, &below, &all, file.items)?;
+        add(modules, child, &below, &all, &file.items)?;
     }
-    modules.push(Module { path, documentation: documentation(attributes), items });
+    let names = Paths::of(&path, items);
+    modules.push(Module { path, documentation: documentation(attributes), types: types(items), names });
     Ok(())
 }
 
-fn modules() -> Result<Vec<Module>> {
+/// All modules. They are read once for all tests, since it takes long to parse every file.
+fn modules() -> Result<&'static [Module]> {
+    static MODULES: LazyLock<Result<Vec<Module>>> = LazyLock::new(read);
+    MODULES.as_deref().map_err(|error| anyhow!("{error:#}"))
+}
+
+fn read() -> Result<Vec<Module>> {
     let folder = PathBuf::from(ROOT).join("src");
     let file = parse(&folder.join("lib.rs"))?;
     let mut modules = Vec::new();
-    add(&mut modules, Vec::new(), &folder, &file.attrs, file.items)?;
+    add(&mut modules, Vec::new(), &folder, &file.attrs, &file.items)?;
     ensure!(modules.len() > 200, "only {} modules were found", modules.len());
     Ok(modules)
 }
 
 /// Collects what a module names of the crate, as paths from its root.
 struct Paths<'a> {
-    module: &'a Module,
+    /// The module's own path.
+    own: &'a [String],
     found: BTreeSet<Vec<String>>,
 }
 
 impl Paths<'_> {
-    fn of(module: &Module) -> BTreeSet<Vec<String>> {
-        let mut paths = Paths { module, found: BTreeSet::new() };
-        for item in &module.items {
+    fn of(own: &[String], items: &[Item]) -> BTreeSet<Vec<String>> {
+        let mut paths = Paths { own, found: BTreeSet::new() };
+        for item in items {
             paths.visit_item(item);
         }
         paths.found
@@ -126,7 +155,7 @@ impl Paths<'_> {
             Some((first, rest)) => (first.as_str(), rest),
             None => return,
         };
-        let own = &self.module.path;
+        let own = self.own;
         match first {
             "crate" => drop(self.found.insert(rest.to_vec())),
             "super" => {
@@ -176,7 +205,7 @@ fn uses(modules: &[Module], parent: &[String]) -> BTreeMap<(String, String), Str
     let mut uses = BTreeMap::new();
     for module in modules {
         let Some(own) = child(&module.path) else { continue };
-        let others = Paths::of(module).into_iter().filter_map(|path| child(&path));
+        let others = module.names.iter().filter_map(|path| child(path));
         for other in others.filter(|other| *other != own && children.contains(other)) {
             uses.entry((own.clone(), other)).or_insert_with(|| module.name());
         }
@@ -217,18 +246,8 @@ fn circle(uses: &BTreeMap<(String, String), String>) -> Option<String> {
 fn a_type_is_defined_once() -> Result<()> {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for module in modules()? {
-        for item in &module.items {
-            let (name, attributes) = match item {
-                Item::Struct(item) => (&item.ident, &item.attrs),
-                Item::Enum(item) => (&item.ident, &item.attrs),
-                Item::Union(item) => (&item.ident, &item.attrs),
-                Item::Trait(item) => (&item.ident, &item.attrs),
-                Item::Type(item) => (&item.ident, &item.attrs),
-                _ => continue,
-            };
-            if !is_test(attributes) {
-                places.entry(name.to_string()).or_default().push(module.name());
-            }
+        for name in &module.types {
+            places.entry(name.clone()).or_default().push(module.name());
         }
     }
     ensure!(places.len() > 500, "only {} types were found", places.len());
@@ -243,7 +262,7 @@ fn a_type_is_defined_once() -> Result<()> {
 
 #[test]
 fn the_engine_knows_no_kind_and_kinds_do_not_know_one_another() -> Result<()> {
-    let rooms = uses(&modules()?, &[]);
+    let rooms = uses(modules()?, &[]);
     for (kind, allowed) in KINDS {
         for room in ["engine"].into_iter().chain(KINDS.map(|(kind, _)| kind)) {
             let knows = rooms.get(&(room.to_owned(), kind.to_owned()));
@@ -261,8 +280,7 @@ fn the_engine_knows_no_kind_and_kinds_do_not_know_one_another() -> Result<()> {
 
 #[test]
 fn no_folder_is_in_a_circle() -> Result<()> {
-    let modules = modules()?;
-    if let Some(circle) = circle(&uses(&modules, &[])) {
+    if let Some(circle) = circle(&uses(modules()?, &[])) {
         anyhow::bail!(
             "These folders of src need one another: {circle}. Move what both need to where neither has to look back."
         );
@@ -276,7 +294,7 @@ fn no_file_of_a_kind_is_in_a_circle() -> Result<()> {
     let is_of_kind = |module: &&Module| KINDS.iter().any(|(kind, _)| module.room() == Some(*kind));
     let mut count = 0;
     for parent in modules.iter().filter(is_of_kind) {
-        let uses = uses(&modules, &parent.path);
+        let uses = uses(modules, &parent.path);
         count += uses.len();
         if let Some(circle) = circle(&uses) {
             anyhow::bail!(
