@@ -294,7 +294,7 @@ async fn is_dead(
     (expected, is_certain): (&Outcome, bool),
 ) -> Result<bool> {
     eventually("a death, or the end", || async {
-        Ok((!proxy.is_armed() || outcome(stage, workload).await? == *expected).then_some(()))
+        Ok((!proxy.is_armed() || has(stage, workload, expected).await?).then_some(()))
     })
     .await?;
     has_sprung(proxy, is_certain).await
@@ -379,10 +379,9 @@ fn is_over(story: Story, outcome: &Outcome) -> bool {
 
 /// Waits until the story has this outcome.
 async fn expect(stage: &Stage, workload: Workload, expected: &Outcome) -> Result<()> {
-    let waiting = eventually("the same end", || async {
-        Ok((outcome(stage, workload).await? == *expected).then_some(()))
-    })
-    .await;
+    let waiting =
+        eventually("the same end", || async { Ok(has(stage, workload, expected).await?.then_some(())) })
+            .await;
     if let Err(error) = waiting {
         let seen = outcome(stage, workload).await?;
         let log = stage.operator.as_ref().map(|operator| operator.log().tail()).unwrap_or_default();
@@ -391,6 +390,11 @@ async fn expect(stage: &Stage, workload: Workload, expected: &Outcome) -> Result
         );
     }
     Ok(())
+}
+
+/// Whether the story has this outcome. The resource comes last, so nothing else is asked for before that is as expected.
+async fn has(stage: &Stage, workload: Workload, expected: &Outcome) -> Result<bool> {
+    Ok(reported(stage, "corp").await? == expected.resource && outcome(stage, workload).await? == *expected)
 }
 
 /// What there is now.

@@ -136,6 +136,13 @@ async fn end(stage: &Stage) -> Result<End> {
     Ok(End { outcome: outcome(stage, Workload::Deployment).await?, rival: reported(stage, "rival").await? })
 }
 
+/// Whether this is the end. The resources come last, so nothing else is asked for before they are as expected.
+async fn has(stage: &Stage, expected: &End) -> Result<bool> {
+    Ok(reported(stage, "corp").await? == expected.outcome.resource
+        && reported(stage, "rival").await? == expected.rival
+        && end(stage).await? == *expected)
+}
+
 /// Fails where anything was missing at any moment.
 async fn expect_never_without(scene: &Scene) -> Result<()> {
     scene.history.expect_variables(&scene.names).await?;
@@ -196,15 +203,14 @@ async fn killed_after(story: Story, write: &Write, expected: &End) -> Result<boo
     // Nobody takes it where the write does not come any more.
     let _ = sender.send(Box::new(move || switch.kill()));
     eventually("a death, or the end", || async {
-        Ok((!scene.proxy.is_armed() || end(&scene.stage).await? == *expected).then_some(()))
+        Ok((!scene.proxy.is_armed() || has(&scene.stage, expected).await?).then_some(()))
     })
     .await?;
     if has_sprung(&scene.proxy, write.is_certain()).await? {
         start(&mut scene.stage, &scene.proxy)?;
     }
     let waiting =
-        eventually("the same end", || async { Ok((end(&scene.stage).await? == *expected).then_some(())) })
-            .await;
+        eventually("the same end", || async { Ok(has(&scene.stage, expected).await?.then_some(())) }).await;
     if let Err(error) = waiting {
         let (seen, log) = (end(&scene.stage).await?, log(&scene.stage));
         return Err(
