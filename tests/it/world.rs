@@ -2,12 +2,17 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::{
+    api::core::v1::Event, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
@@ -31,7 +36,9 @@ pub fn program() -> &'static Path {
 
 /// A namespace of one's own on the shared control plane.
 pub async fn workspace() -> Result<Workspace> {
-    Workspace::create(ControlPlane::shared().await?, &custom_resource_definitions()).await
+    // Made once for all tests: nearly every one asks for a namespace, and the schemas are derived from the Rust types.
+    static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(custom_resource_definitions);
+    Workspace::create(ControlPlane::shared().await?, &DEFINITIONS).await
 }
 
 /// What operators of the tests are started with: they may connect to the servers of these tests, and do not wait a

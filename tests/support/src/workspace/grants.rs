@@ -1,11 +1,13 @@
 //! The rights that an installation gives the operator.
 
+use std::sync::OnceLock;
+
 use anyhow::{Context, Result};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::ServiceAccount,
 };
-use kube::{Api, ResourceExt, api::PostParams};
+use kube::{Api, ResourceExt, api::PostParams, core::DynamicObject};
 use serde_json::json;
 
 use super::{Workspace, documents};
@@ -16,11 +18,11 @@ const INSTALLATION: &str = include_str!("../../../../deploy/operator.yaml");
 impl Workspace {
     /// Applies the Roles of an installation, and binds each to the control plane's user `operator`.
     pub(super) async fn grant_rights(&self) -> Result<()> {
-        for object in documents(INSTALLATION)? {
+        for object in installation()? {
             if object.types.as_ref().is_none_or(|types| types.kind != "Role") {
                 continue;
             }
-            self.apply_object(&object).await?;
+            self.apply_object(object).await?;
             self.bind_role(&object.name_any()).await?;
         }
         Ok(())
@@ -29,10 +31,10 @@ impl Workspace {
     /// Applies the service account of an installation with its own rights, and gives a token for it: it goes with
     /// the namespace, as an operator does that runs there.
     pub(super) async fn own_account(&self) -> Result<String> {
-        for object in documents(INSTALLATION)? {
+        for object in installation()? {
             let kind = object.types.as_ref().map_or("", |types| &types.kind);
             if ["ServiceAccount", "RoleBinding"].contains(&kind) {
-                self.apply_object(&object).await?;
+                self.apply_object(object).await?;
             }
         }
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -54,4 +56,14 @@ impl Workspace {
         });
         self.apply(&binding.to_string()).await
     }
+}
+
+/// The documents of an installation, which are read only once for all namespaces of this process.
+fn installation() -> Result<&'static [DynamicObject]> {
+    static OBJECTS: OnceLock<Vec<DynamicObject>> = OnceLock::new();
+    if let Some(objects) = OBJECTS.get() {
+        return Ok(objects);
+    }
+    let objects = documents(INSTALLATION)?;
+    Ok(OBJECTS.get_or_init(|| objects))
 }

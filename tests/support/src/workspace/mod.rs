@@ -9,7 +9,6 @@ mod validation;
 mod warnings;
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -25,7 +24,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta, TypeMeta},
     runtime::{conditions, wait::await_condition},
@@ -220,24 +219,39 @@ impl Workspace {
         name: &str,
         satisfied: impl Fn(&Value) -> bool + Send,
     ) -> Result<Value> {
-        let wanted = |object: Option<&DynamicObject>| {
+        self.wait_for_object(kind, name, move |object| {
             object.and_then(|object| object.data.get("status")).is_some_and(&satisfied)
-        };
-        let waiting = await_condition(self.resources(kind)?, name, wanted);
+        })
+        .await
+    }
+
+    /// Waits until the object, or that there is none, satisfies the test; returns its status.
+    async fn wait_for_object(
+        &self,
+        kind: &str,
+        name: &str,
+        satisfied: impl Fn(Option<&DynamicObject>) -> bool + Send,
+    ) -> Result<Value> {
+        let waiting = await_condition(self.resources(kind)?, name, satisfied);
         let Ok(found) = tokio::time::timeout(PATIENCE, waiting).await else {
             let status = self.status(kind, name).await.unwrap_or_default();
             bail!("{kind} {name} did not get there in {PATIENCE:?}; its status is {status:#}")
         };
-        let object = found?.context("the object vanished")?;
+        let object = found?.with_context(|| format!("there is no {kind} {name}"))?;
         Ok(object.data.get("status").cloned().unwrap_or_default())
     }
 
-    /// Waits until a condition has that reason for the object's current generation.
+    /// Waits until a condition has that reason for the object's current generation; the object must be there.
     pub async fn wait_for_reason(&self, kind: &str, name: &str, type_: &str, reason: &str) -> Result<Value> {
-        let generation = self.resources(kind)?.get(name).await?.metadata.generation;
-        self.wait_for(kind, name, |status| {
-            status.get("observedGeneration").and_then(Value::as_i64) >= generation
-                && condition(status, type_).is_some_and(|condition| condition["reason"] == reason)
+        // The watch begins with a list of no stated version, which is the latest that is stored and never an older one:
+        // the object's own generation is at least that of the test's last change.
+        self.wait_for_object(kind, name, |object| {
+            // What is not there ends the waiting: a test waits for what it has made.
+            object.is_none_or(|object| {
+                let status = &object.data["status"];
+                status.get("observedGeneration").and_then(Value::as_i64) >= object.metadata.generation
+                    && condition(status, type_).is_some_and(|condition| condition["reason"] == reason)
+            })
         })
         .await
         .with_context(|| format!("waited for {type_} with the reason {reason}"))
@@ -332,15 +346,18 @@ pub fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
 /// Installs the definitions that this process has not yet installed there: an API server takes as long to judge one that
 /// it has as a new one.
 async fn install(config: &Config, client: &Client, definitions: &[CustomResourceDefinition]) -> Result<()> {
-    static INSTALLED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+    static INSTALLED: Mutex<Vec<(String, CustomResourceDefinition)>> = Mutex::new(Vec::new());
     let installed = || INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let address = config.cluster_url.to_string();
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in definitions {
-        let key = (config.cluster_url.to_string(), serde_json::to_string(definition)?);
+        let is_known = || installed().iter().any(|(place, known)| *place == address && known == definition);
         let name = definition.name_any();
-        // Another API server may have got the same address meanwhile, or somebody deletes it.
+        // Another API server may have got the same address meanwhile, or somebody deletes it. Both show in what the API
+        // server has cached, which follows what it stores within a moment.
+        let cached = GetParams::any();
         let stays = |found: &PartialObjectMeta<_>| found.metadata.deletion_timestamp.is_none();
-        if installed().contains(&key) && api.get_metadata_opt(&name).await?.as_ref().is_some_and(stays) {
+        if is_known() && api.get_metadata_opt_with(&name, &cached).await?.as_ref().is_some_and(stays) {
             continue;
         }
         api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(definition)).await?;
@@ -351,7 +368,9 @@ async fn install(config: &Config, client: &Client, definitions: &[CustomResource
         tokio::time::timeout(PATIENCE, until_served(client, definition))
             .await
             .with_context(|| format!("the API server did not serve {name}"))?;
-        installed().insert(key);
+        if !is_known() {
+            installed().push((address.clone(), definition.clone()));
+        }
     }
     Ok(())
 }
