@@ -153,7 +153,8 @@ impl ControlPlane {
         self.credentials.authority_pem()
     }
 
-    /// Every request that the API server has answered so far, in the order of its log.
+    /// Every request that the API server has answered so far, in the order of its log, but for what the administrator
+    /// and the components of Kubernetes read.
     ///
     /// A request is recorded once: when it has been answered, or, if it is a watch, when it began.
     pub fn audit(&self) -> Result<Vec<AuditEvent>> {
