@@ -162,10 +162,7 @@ impl Stage {
 
 /// Waits until so many pods whose names have this prefix were ready at the same time.
 pub async fn player_has_ready(player: &PodPlayer, prefix: &str, replicas: usize) -> Result<()> {
-    eventually("ready pods", || async {
-        Ok(player.fewest_ready(prefix, replicas).await?.is_some().then_some(()))
-    })
-    .await
+    eventually("ready pods", || async { Ok(player.has_had_ready(prefix, replicas).then_some(())) }).await
 }
 
 /// Secret and key of every entry that comes from a Secret, by name.

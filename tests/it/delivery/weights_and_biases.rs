@@ -34,7 +34,7 @@ use wandb_auth_operator::{
     workloads::{Target, read},
 };
 
-use super::{Stage, entries_of, eventually, other_resources::is_gone, refers_to};
+use super::{Stage, entries_of, eventually, other_resources::is_gone, player_has_ready, refers_to};
 use crate::world::{certificate, directory, ldap_config, oidc_provider, operator, provider, put_references};
 
 const TARGET: &str = "target: {weightsAndBiases: {name: wandb}}";
@@ -89,10 +89,7 @@ impl Scene {
             workspace,
             resources,
         };
-        eventually("ready pods", || async {
-            Ok(scene.player.fewest_ready("wandb", 1).await?.is_some().then_some(()))
-        })
-        .await?;
+        player_has_ready(&scene.player, "wandb", 1).await?;
         // The W&B operator has added what nobody set.
         scene.before = scene.spec().await?;
         Ok(scene)

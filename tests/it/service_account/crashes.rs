@@ -103,9 +103,8 @@ async fn whatever_request_is_the_last_one_key_is_left() -> Result<()> {
 
 /// Tells how often it was killed.
 async fn killed_at_announcement(cause: Cause, number: usize) -> Result<usize> {
-    let mut robot = prepared(cause).await?;
+    let robot = prepared(cause).await?;
     let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
-    robot.operator = operator(&robot.workspace)?;
     let switch = robot.operator.kill_switch()?;
     let announced = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&announced);

@@ -58,10 +58,9 @@ async fn outputs(
 
 #[tokio::test]
 async fn a_private_key_in_the_bundle_goes_nowhere() -> Result<()> {
-    let plane = ControlPlane::start().await?;
     let mut definitions = custom_resource_definitions();
     definitions.push(weights_and_biases(StoredVersion::V2)?);
-    let workspace = Workspace::create(&plane, &definitions).await?;
+    let workspace = Workspace::create(ControlPlane::shared().await?, &definitions).await?;
     let kind = GroupVersionKind::gvk("apps.wandb.com", "v2", "WeightsAndBiases");
     let resource = ApiResource::from_gvk_with_plural(&kind, "weightsandbiases");
     let resources: Api<DynamicObject> =

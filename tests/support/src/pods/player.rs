@@ -77,6 +77,11 @@ impl PodPlayer {
         Ok(self.record().fewest_ready(prefix, replicas))
     }
 
+    /// Whether so many pods whose names have this prefix were ready at the same time, as far as the player has seen.
+    pub fn has_had_ready(&self, prefix: &str, replicas: usize) -> bool {
+        self.record().fewest_ready(prefix, replicas).is_some()
+    }
+
     /// What became of the pods, a line each in the order of the API's events.
     pub fn history(&self) -> String {
         self.record().history()
