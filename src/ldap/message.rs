@@ -236,8 +236,10 @@ fn is_ldap(message: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::pin, sync::Arc};
+
     use super::*;
-    use crate::net::{EgressPolicy, Network};
+    use crate::net::{EgressPolicy, Network, SharedNetwork};
     use proptest::prelude::*;
 
     const START_TLS_DONE: &[u8] = &[0x30, 0x0c, 2, 1, 1, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
@@ -316,6 +318,23 @@ mod tests {
         assert!(read_message(&mut source, &mut allowance, |_| true).await.is_ok());
         let problem = read_message(&mut source, &mut allowance, |_| true).await.unwrap_err();
         assert_eq!(problem.reason, Reason::ResponseTooLarge);
+    }
+
+    #[tokio::test]
+    async fn what_is_read_waits_for_the_memory_of_others() {
+        let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        let [first, second, next] = [(); 3].map(|()| shared.seen_from("wandb"));
+        // As much as two directories with large answers have.
+        for large in [&first, &second] {
+            large.meter().take(2 << 20).await;
+        }
+        next.meter().take(1 << 20).await;
+        let mut source = START_TLS_DONE;
+        let mut allowance = Allowance::new(next.meter());
+        let mut reading = pin!(read_message(&mut source, &mut allowance, |_| true));
+        assert!(futures::poll!(reading.as_mut()).is_pending());
+        drop((first, second));
+        assert_eq!(reading.await.unwrap(), START_TLS_DONE);
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ fn greedy_issuer() -> Result<HttpServer> {
         document["filling"] = Value::from("x".repeat(rest));
         Response::json(&document)
     };
-    // Made once: on a busy machine, fifty servers that make it anew for each request would be too slow to be a danger.
+    // Made once: on a busy machine, servers that make it anew for each request would be too slow to be a danger.
     let made = OnceLock::new();
     HttpServer::plain(move |request| match request.header("host") {
         Some(host) if request.path.contains("well-known") => {
