@@ -38,7 +38,7 @@ struct Case {
     values: Value,
 }
 
-/// What helm printed, as soon as it was asked.
+/// What helm printed; nothing until it has been asked.
 type Rendering = Arc<Mutex<Option<String>>>;
 
 /// All values that the chart is rendered with.

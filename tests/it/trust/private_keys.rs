@@ -115,5 +115,5 @@ async fn a_private_key_in_the_bundle_goes_nowhere() -> Result<()> {
     ensure!(!operator.log().read()?.contains(KEY), "the key stands in the log");
     let object = resources.get("wandb").await?;
     ensure!(object.data["spec"]["global"]["customCACerts"][0] == listed, "what was delivered went away");
-    workspace.delete().await
+    Ok(())
 }

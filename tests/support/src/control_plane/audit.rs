@@ -1,4 +1,4 @@
-//! The API server's audit log: the exact list of requests.
+//! The API server's audit log: the list of the requests that tests ask for.
 
 use std::fs::File;
 use std::io::{Read as _, Seek, SeekFrom};
@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 /// Metadata of every request, once: a watch has no end while it is in use, so it counts when it begins. What the tests
-/// and the components of Kubernetes read is left out, as it is half of everything; the requests by which the harness
-/// knows how far the log is stay.
+/// and the components of Kubernetes get or list is left out, as it is half of everything; the requests by which the
+/// harness knows how far the log is stay.
 pub(super) const POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy

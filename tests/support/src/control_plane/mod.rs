@@ -154,7 +154,7 @@ impl ControlPlane {
     }
 
     /// Every request that the API server has answered so far, in the order of its log, but for what the administrator
-    /// and the components of Kubernetes read.
+    /// and the components of Kubernetes get or list.
     ///
     /// A request is recorded once: when it has been answered, or, if it is a watch, when it began.
     pub fn audit(&self) -> Result<Vec<AuditEvent>> {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_request_is_in_the_audit() -> Result<()> {
+    async fn every_request_of_the_operator_is_in_the_audit() -> Result<()> {
         let control_plane = ControlPlane::shared().await?;
         let path = "/api/v1/namespaces/audited/configmaps/some";
         for _ in 0..20 {

@@ -225,7 +225,7 @@ impl Workspace {
         .await
     }
 
-    /// Waits until the object, or that there is none, satisfies the test; returns its status.
+    /// Waits until the object satisfies the test, which sees nothing where there is none; returns its status.
     async fn wait_for_object(
         &self,
         kind: &str,
